@@ -1,0 +1,1 @@
+"""The catalogue: seating plans, event documents, loading, publication."""

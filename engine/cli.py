@@ -1,0 +1,121 @@
+"""The command line. Each command lives in its room and is imported only when it runs.
+
+An expected failure (a bad setting, an :class:`OnsaleError`) is one plain
+sentence on stderr and exit code 2, never a traceback.
+
+``onsale up`` leaves the addresses it runs on in a file; in development every
+other command reads it for variables that are not set, so that ``onsale audit``
+in another terminal finds the running system.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from engine.core.errors import OnsaleError
+from engine.settings import SettingsError
+
+ADDRESSES = Path(".onsale/env")  # another file: set ONSALE_ENV_FILE
+
+
+class RefusedError(click.ClickException):
+    """An expected failure, already a sentence for people."""
+
+    exit_code = 2
+
+
+class Entry(NamedTuple):
+    """Where a command lives (``module:function``), and its line in ``onsale --help``."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "up": Entry("engine.embedded.commands:up", "Run everything on this machine."),
+    "demo": Entry("engine.embedded.demo:demo", "Watch a whole on-sale, and its audit."),
+    "api": Entry("engine.http.commands:api", "Serve the HTTP API."),
+    "openapi": Entry("engine.http.commands:openapi", "Print the OpenAPI document."),
+    "worker": Entry("engine.workers.commands:worker", "Run the write-behind and periodic work."),
+    "migrate": Entry("engine.db.commands:migrate", "Bring the PostgreSQL schema up to date."),
+    "load": Entry("engine.catalogue.commands:load", "Load an event from a file."),
+    "export": Entry("engine.catalogue.commands:export", "Write a seating plan as JSON."),
+    "publish": Entry("engine.catalogue.commands:publish", "Put an occurrence on sale."),
+    "pause": Entry("engine.sale.commands:pause", "Pause a sale; every deadline stands still."),
+    "resume": Entry("engine.sale.commands:resume", "Resume a paused sale."),
+    "audit": Entry(
+        "engine.persist.commands:audit", "Prove that Redis, PostgreSQL and payments agree."
+    ),
+    "rebuild": Entry(
+        "engine.persist.commands:rebuild", "Restore an occurrence in Redis from PostgreSQL."
+    ),
+    "dead-letters": Entry(
+        "engine.persist.commands:dead_letters", "List and replay records that could not be written."
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, function = entry.target.split(":")
+        command = getattr(importlib.import_module(module), function)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.target} is not a click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing anything."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; turn an expected failure into a sentence."""
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, OnsaleError) as error:
+            raise RefusedError(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Onsale: a flash-sale engine for ticketed events.
+
+    Begin with "onsale up"; it says what to try.
+    """
+    if ctx.invoked_subcommand == "up":
+        return  # it writes the file; what an earlier run left there must not count as set
+    if os.environ.get("ONSALE_ENVIRONMENT") != "production":
+        fill_environment(Path(os.environ.get("ONSALE_ENV_FILE") or ADDRESSES))
+
+
+def fill_environment(file: Path) -> None:
+    """Set the variables that ``file`` (KEY=VALUE lines) names and that are not set."""
+    if not file.is_file():
+        return
+    for line in file.read_text().splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not name.startswith("#"):
+            os.environ.setdefault(name, value)
+
+
+if __name__ == "__main__":
+    main(prog_name="onsale")

@@ -1,0 +1,69 @@
+"""Amounts and the arithmetic of an order's total.
+
+An amount is an integer in the minor unit of its currency (cents, or whole yen).
+Rates are integers in basis points (1/100 of a percent). Halves round up, and
+nothing here is a float.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+BASIS_POINTS = 10_000
+
+
+class Fees(msgspec.Struct, frozen=True, kw_only=True):
+    """What is added to the price of tickets.
+
+    ``*_bp``: basis points; the others: minor units of the occurrence's currency.
+    """
+
+    platform_percent_bp: int = 0
+    platform_per_ticket: int = 0
+    payment_percent_bp: int = 0
+    payment_fixed: int = 0
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of an order's total, all in minor units (FEATURES E1)."""
+
+    subtotal: int
+    discount: int
+    platform_fee: int
+    payment_fee: int
+    tax: int
+    total: int
+
+
+def share(amount: int, rate_bp: int) -> int:
+    """Return ``rate_bp`` of ``amount``, halves rounded up."""
+    return (amount * rate_bp * 2 + BASIS_POINTS) // (2 * BASIS_POINTS)
+
+
+def order_total(
+    subtotal: int, tickets: int, *, fees: Fees, tax_rate_bp: int, discount: int = 0
+) -> Total:
+    """Return total = subtotal - discount + platform fee + payment fee + tax.
+
+    Tax is a rate on ``subtotal - discount``. The payment fee is a rate on what
+    the buyer would pay without it, plus its fixed part. When the tickets cost
+    nothing, so does everything else.
+    """
+    if discount > subtotal:
+        raise ValueError("a discount cannot exceed the subtotal")
+    net = subtotal - discount
+    if net == 0:
+        return Total(
+            subtotal=subtotal, discount=discount, platform_fee=0, payment_fee=0, tax=0, total=0
+        )
+    platform_fee = share(net, fees.platform_percent_bp) + fees.platform_per_ticket * tickets
+    tax = share(net, tax_rate_bp)
+    payment_fee = share(net + platform_fee + tax, fees.payment_percent_bp) + fees.payment_fixed
+    return Total(
+        subtotal=subtotal,
+        discount=discount,
+        platform_fee=platform_fee,
+        payment_fee=payment_fee,
+        tax=tax,
+        total=net + platform_fee + payment_fee + tax,
+    )

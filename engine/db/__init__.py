@@ -1,0 +1,1 @@
+"""PostgreSQL: models by noun, sessions and migrations. Importing this imports nothing else."""

@@ -1,0 +1,237 @@
+"""``onsale up``: everything on this machine, for trying it and for developing it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+
+from engine.embedded.installation import Installation
+from engine.embedded.mail_sink import mail_sink
+from engine.embedded.parts import Errand, Service
+from engine.embedded.postgres import Postgres
+from engine.embedded.processes import LaunchError, check_port_free
+from engine.embedded.supervisor import Supervisor
+from engine.embedded.valkey import Valkey
+from engine.settings import Settings
+
+_DATABASE = "onsale"
+_DEMO = "data/demo.yaml"
+_DEMO_EVENT = "demo-match"
+_DRAFTS = """
+    SELECT count(*) FILTER (WHERE o.status = 'draft'), count(*)
+    FROM occurrences o JOIN events e ON e.id = o.event_id WHERE e.slug = %s
+"""
+_GIVEN = ("REDIS_URL", "DATABASE_URL", "STRIPE_API_BASE")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What can be chosen; see ``onsale up --help``."""
+
+    data: Path
+    port: int
+    api_processes: int
+    fresh: bool
+
+
+class Up:
+    """One run. ``environment`` is what the person set; what it sets always wins."""
+
+    def __init__(self, options: Options, environment: Mapping[str, str], console: Console) -> None:
+        self._options = options
+        self._environment = dict(environment)
+        self._console = console
+        self._installation = Installation(options.data)
+        self._status = console.status("starting")
+        self._supervisor = Supervisor(console.print, self._status.update)
+        self._addresses: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Start all, wait for Ctrl-C or SIGTERM, stop all. Raises :class:`LaunchError`."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        work = asyncio.create_task(self._work())
+        waiter = asyncio.create_task(stopped.wait())
+        await asyncio.wait({work, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    async def _work(self) -> None:
+        with self._installation.lock():
+            await asyncio.to_thread(self._prepare)
+            async with mail_sink(
+                self._installation.directory / "mail", self._installation.port("mail")
+            ) as mail_port:
+                try:
+                    with self._status:
+                        await self._start()
+                    self._tell(mail_port)
+                    await self._supervisor.keep()
+                finally:
+                    with self._status:
+                        await self._supervisor.stop()
+                    self._installation.forget_addresses()
+
+    def _prepare(self) -> None:
+        check_port_free(self._options.port, "the HTTP API; choose with --port")
+        if self._options.fresh:
+            given = [name for name in _GIVEN[:2] if self._environment.get(name)]
+            if given:
+                raise LaunchError(
+                    f"--fresh empties only what `onsale up` itself runs, and {' and '.join(given)}"
+                    " is set: unset it, or empty that server yourself"
+                )
+            self._installation.clear()
+
+    async def _start(self) -> None:
+        keep = self._installation
+        self._addresses = self._own_addresses()
+        if not self._environment.get("REDIS_URL"):
+            valkey = Valkey(
+                keep.directory / "valkey", port=keep.port("valkey"), log=keep.log("valkey")
+            )
+            self._addresses["REDIS_URL"] = f"{valkey.url}/0"
+            await self._supervisor.start(valkey)
+        if not self._environment.get("DATABASE_URL"):
+            postgres = Postgres(
+                keep.directory / "postgres",
+                password=keep.secret("postgres"),
+                port=keep.port("postgres"),
+                log=keep.log("postgres"),
+            )
+            self._addresses["DATABASE_URL"] = postgres.database_url(_DATABASE)
+            await self._supervisor.start(postgres)
+        if not self._environment.get("STRIPE_API_BASE"):
+            await self._supervisor.start(self._stripe())
+        keep.write_addresses(self._addresses)
+        await self._errand("migrate", "migrate")
+        if await asyncio.to_thread(_demo_is_wanted, self._addresses["DATABASE_URL"]):
+            await self._errand("load", "load", _DEMO)
+            await self._errand("publish", "publish", _DEMO_EVENT, "--all")
+        await self._supervisor.start(self._worker())
+        for number in range(1, self._options.api_processes + 1):
+            await self._supervisor.start(self._api(number))
+
+    def _own_addresses(self) -> dict[str, str]:
+        """Return variables for what needs no server, except those that the person set."""
+        keep, port = self._installation, self._options.port
+        made = {
+            "ONSALE_API_PORT": str(port),
+            "ONSALE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "ONSALE_WORKER_METRICS_PORT": str(keep.port("worker")),
+            "ONSALE_TOKEN_SECRET": keep.secret("token"),
+            "STRIPE_SECRET_KEY": f"sk_test_{keep.secret('stripe')}",
+            "STRIPE_PUBLISHABLE_KEY": f"pk_test_{keep.secret('stripe-publishable')}",
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{keep.secret('webhook')}",
+        }
+        chosen = {
+            name: value
+            for name in ("REDIS_URL", "DATABASE_URL", *_GIVEN, *made)
+            if (value := self._environment.get(name))
+        }
+        # --port was chosen on this command line, which is nearer than a variable
+        return {**made, **chosen, "ONSALE_API_PORT": str(port)}
+
+    def _stripe(self) -> Service:
+        keep = self._installation
+        port = keep.port("stripe")
+        self._addresses["STRIPE_API_BASE"] = f"http://127.0.0.1:{port}"
+        return Service(
+            "stripe look-alike",
+            "engine.embedded.stripe",
+            [
+                *("--port", str(port), "--data", str(keep.directory / "stripe.journal")),
+                *("--webhook-url", f"http://127.0.0.1:{self._options.port}/v1/webhooks/stripe"),
+                *("--webhook-secret", self._addresses["STRIPE_WEBHOOK_SECRET"]),
+                *("--secret-key", self._addresses["STRIPE_SECRET_KEY"]),
+                *("--publishable-key", self._addresses["STRIPE_PUBLISHABLE_KEY"]),
+            ],
+            port=port,
+            path="/health",
+            log=keep.log("stripe"),
+            environment=self._child_environment(),
+        )
+
+    def _worker(self) -> Service:
+        return Service(
+            "worker",
+            "engine.cli",
+            ["worker"],
+            port=int(self._addresses["ONSALE_WORKER_METRICS_PORT"]),
+            path="/health/ready",
+            log=self._installation.log("worker"),
+            environment=self._child_environment(),
+        )
+
+    def _api(self, number: int) -> Service:
+        return Service(
+            f"api {number}",
+            "engine.cli",
+            ["api"],
+            port=self._options.port,
+            path="/health/ready",
+            log=self._installation.log(f"api-{number}"),
+            environment=self._child_environment(),
+            shared=True,
+        )
+
+    async def _errand(self, name: str, *arguments: str) -> None:
+        await self._supervisor.start(
+            Errand(
+                name,
+                arguments,
+                log=self._installation.log(name),
+                environment=self._child_environment(),
+            )
+        )
+
+    def _child_environment(self) -> dict[str, str]:
+        return {**self._environment, **self._addresses, "PYTHONUNBUFFERED": "1"}
+
+    def _tell(self, mail_port: int) -> None:
+        settings = Settings.from_environment({**self._environment, **self._addresses})
+        url = settings.public_url
+        say = self._console.print
+        say(f"\n[bold]Onsale is ready:[/] {url}   [dim](Ctrl-C stops everything)[/]")
+        say(f"  API reference  {url}/docs")
+        say(
+            f"  metrics        {url}/metrics, http://127.0.0.1:{settings.worker_metrics_port}/metrics"
+        )
+        say(f"  Redis          {settings.redis_url}")
+        say(f"  PostgreSQL     {settings.database_url}")
+        say(f"  Stripe         {settings.stripe_api_base}")
+        say(f"  mail           127.0.0.1:{mail_port}, kept in {self._installation.directory}/mail")
+        say(f"  logs           {self._installation.directory}/log")
+        say("\nTry, in another terminal:")
+        say("  make demo")
+        say(f"  curl {url}/v1/events")
+        say(f"  curl -X POST {url}/v1/guests -H 'Content-Type: application/json' -d '{{}}'")
+        if self._installation.env_file != Path(".onsale/env").absolute():
+            say(f"  export ONSALE_ENV_FILE={self._installation.env_file}   # for the next one")
+        say("  .venv/bin/onsale audit\n")
+
+
+def _demo_is_wanted(database_url: str) -> bool:
+    """Tell whether the demo event is missing, or was loaded and not published."""
+    with psycopg.connect(database_url) as connection:
+        drafts, occurrences = connection.execute(_DRAFTS, [_DEMO_EVENT]).fetchone() or (0, 0)
+    return drafts > 0 or occurrences == 0
+
+
+async def run(options: Options) -> None:
+    """Run everything until Ctrl-C. Raises :class:`LaunchError`."""
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    await Up(options, os.environ, console).run()

@@ -1,0 +1,105 @@
+"""From a route to a handler of aiohttp: the checks that its description promises, in one order.
+
+Token (401), Idempotency-Key (400), media type (415), size (413), body and query (400).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+
+from engine.core.errors import InvalidRequestError, UnauthorizedError
+from engine.core.tokens import Claims, TokenSigner
+from engine.http.errors import MediaTypeError
+from engine.http.problems import malformed
+from engine.http.route import IDEMPOTENCY_HEADER, Call, Route, idempotency
+from engine.http.state import SIGNER
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_BEARER = "Bearer "
+_JSON = "application/json"
+_encoder = msgspec.json.Encoder()
+
+
+def authenticate(authorization: str | None, signer: TokenSigner) -> Claims:
+    """Return who calls, from the Authorization header. Raises :class:`UnauthorizedError`."""
+    if authorization is None or not authorization.startswith(_BEARER):
+        raise UnauthorizedError("Send Authorization: Bearer and a token from POST /v1/guests")
+    return signer.verify(authorization[len(_BEARER) :])
+
+
+def check_media_type(content_type: str | None) -> None:
+    """Raise :class:`MediaTypeError` unless a Content-Type header says JSON."""
+    if content_type is None or content_type.partition(";")[0].strip().lower() != _JSON:
+        raise MediaTypeError("Send Content-Type: application/json")
+
+
+def answer(
+    body: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """Return a response with the struct as JSON."""
+    return web.Response(
+        body=_encoder.encode(body), status=status, content_type=_JSON, headers=headers
+    )
+
+
+def endpoint(route: Route) -> Endpoint:
+    """Return the handler that checks what ``route`` demands and then calls its own handler."""
+    decode = _decoder(route)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        headers = request.headers
+        claims = None
+        if route.buyer:
+            claims = authenticate(headers.get(hdrs.AUTHORIZATION), request.app[SIGNER])
+        key, given = None, headers.get(IDEMPOTENCY_HEADER)
+        raw = b""
+        if decode is not None:
+            raw = await request.read()
+        if route.idempotency == "required" or (
+            route.idempotency == "accepted" and given is not None
+        ):
+            key = idempotency(given, route.method, request.path, raw)
+        body = None
+        if decode is not None:
+            if raw or not route.body_optional:
+                check_media_type(headers.get(hdrs.CONTENT_TYPE))
+            body = decode(raw)
+        query = _query(route, request)
+        return await route.handler(
+            Call(request=request, claims=claims, body=body, query=query, key=key)
+        )
+
+    return handle
+
+
+def _decoder(route: Route) -> Callable[[bytes], Any] | None:
+    if route.body is None:
+        return None
+    decoder = msgspec.json.Decoder(route.body)
+
+    def decode(raw: bytes) -> Any:
+        if not raw and route.body_optional:
+            raw = b"{}"
+        try:
+            return decoder.decode(raw)
+        except (ValueError, RecursionError) as error:
+            raise malformed(error) from None
+
+    return decode
+
+
+def _query(route: Route, request: web.Request) -> Any:
+    given = request.rel_url.query
+    if route.query is None:
+        return None
+    if len(given) != len(set(given)):
+        raise InvalidRequestError("Give every parameter of the query once", path="$")
+    try:
+        return msgspec.convert(dict(given), route.query, strict=False)
+    except msgspec.ValidationError as error:
+        raise malformed(error) from None

@@ -1,0 +1,54 @@
+"""Guests: a signed token without an account."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import msgspec
+from aiohttp import web
+
+from engine.core.errors import IdempotencyMismatchError
+from engine.core.times import rfc3339
+from engine.core.tokens import Claims
+from engine.http.endpoints import answer
+from engine.http.route import Call
+from engine.http.schemas import GuestRequest, GuestView
+from engine.http.state import REDIS, SETTINGS, SIGNER
+from engine.store.guests import remember_guest
+
+_REMEMBERED_S = 86_400  # as long as every other idempotency key that is kept by time
+
+
+class _Remembered(msgspec.Struct, array_like=True):
+    body_digest: bytes
+    claims: Claims
+
+
+async def create_guest(call: Call) -> web.Response:
+    """Answer with the token of a new guest; repeated with the same key: with the same token."""
+    app = call.request.app
+    signer, settings = app[SIGNER], app[SETTINGS]
+    request: GuestRequest = call.body
+    key = call.required_key
+    claims = signer.guest(request.email, settings.guest_token_ttl_s)
+    kept = await remember_guest(
+        app[REDIS],
+        hashlib.sha256(key.key_digest).hexdigest(),
+        msgspec.msgpack.encode(_Remembered(key.body_digest, claims)),
+        _REMEMBERED_S,
+    )
+    remembered = msgspec.msgpack.decode(kept, type=_Remembered)
+    if remembered.body_digest != key.body_digest:
+        raise IdempotencyMismatchError("Use a new Idempotency-Key for another request")
+    claims = remembered.claims
+    expires_ms = claims.exp * 1000
+    return answer(
+        GuestView(
+            token=signer.sign(claims),
+            buyer=claims.sub,
+            expires_at=rfc3339(expires_ms),
+            expires_in_ms=expires_ms - time.time_ns() // 1_000_000,
+        ),
+        status=201,
+    )

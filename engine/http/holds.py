@@ -1,0 +1,58 @@
+"""Holds: a buyer's cart. The sale decides; this only translates."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from engine.http.endpoints import answer
+from engine.http.route import Call
+from engine.http.state import SALE
+
+
+async def create_hold(call: Call) -> web.Response:
+    """Hold all lines, or none."""
+    view = await call.request.app[SALE].acquire(
+        call.buyer, call.path("occurrence"), call.body, call.required_key
+    )
+    return answer(view, status=201)
+
+
+async def read_hold(call: Call) -> web.Response:
+    """Answer with the buyer's hold."""
+    return answer(
+        await call.request.app[SALE].read_hold(
+            call.buyer, call.path("occurrence"), call.path("hold")
+        )
+    )
+
+
+async def change_hold(call: Call) -> web.Response:
+    """Add to the hold and remove from it, all together or not at all."""
+    return answer(
+        await call.request.app[SALE].change(
+            call.buyer, call.path("occurrence"), call.path("hold"), call.body, call.key
+        )
+    )
+
+
+async def extend_hold(call: Call) -> web.Response:
+    """Give the hold its full time again, within its longest time."""
+    return answer(
+        await call.request.app[SALE].extend(
+            call.buyer, call.path("occurrence"), call.path("hold"), call.required_key
+        )
+    )
+
+
+async def release_hold(call: Call) -> web.Response:
+    """Give everything back."""
+    await call.request.app[SALE].release(call.buyer, call.path("occurrence"), call.path("hold"))
+    return web.Response(status=204)
+
+
+async def check_out(call: Call) -> web.Response:
+    """Make the order of a hold, and what the buyer's client needs to pay it."""
+    view = await call.request.app[SALE].checkout(
+        call.buyer, call.path("occurrence"), call.path("hold"), call.body, call.required_key
+    )
+    return answer(view, status=201)

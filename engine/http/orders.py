@@ -1,0 +1,47 @@
+"""Orders as their buyer sees them, and the payment provider's messages about them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from engine.core.errors import WebhookRejectedError
+from engine.http.endpoints import answer
+from engine.http.route import Call
+from engine.http.state import SALE
+
+
+async def read_order(call: Call) -> web.Response:
+    """Answer with the buyer's order."""
+    return answer(
+        await call.request.app[SALE].read_order(
+            call.buyer, call.path("occurrence"), call.path("order")
+        )
+    )
+
+
+async def cancel_order(call: Call) -> web.Response:
+    """Cancel a pending order: first at the provider, then its seats go back on sale."""
+    return answer(
+        await call.request.app[SALE].cancel_order(
+            call.buyer, call.path("occurrence"), call.path("order"), call.required_key
+        )
+    )
+
+
+async def settle_order(call: Call) -> web.Response:
+    """Ask the provider, as the buyer's client says that it has paid."""
+    return answer(
+        await call.request.app[SALE].settle(call.buyer, call.path("occurrence"), call.path("order"))
+    )
+
+
+async def receive_stripe(call: Call) -> web.Response:
+    """Take a message of Stripe. Answered only once the sale has recorded what it says.
+
+    Whatever fails is answered with an error, so that the provider repeats the message.
+    """
+    signature = call.request.headers.get("Stripe-Signature")
+    if signature is None:
+        raise WebhookRejectedError("The Stripe-Signature header is missing")
+    await call.request.app[SALE].handle_webhook(await call.request.read(), signature)
+    return web.Response(status=200)

@@ -1,0 +1,121 @@
+"""What a route is: enough to dispatch, to check and to describe it, written down once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from aiohttp import web
+
+from engine.core.errors import OnsaleError
+from engine.core.tokens import Claims
+from engine.http.errors import IdempotencyKeyError
+from engine.sale.requests import Idempotency
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+KEY_LENGTH_MIN, KEY_LENGTH_MAX = 16, 255
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose token, key, body and query have been checked as its route demands."""
+
+    request: web.Request
+    claims: Claims | None = None
+    body: Any = None
+    query: Any = None
+    key: Idempotency | None = None
+
+    @property
+    def buyer(self) -> str:
+        """The buyer's id. Only for routes with ``buyer=True``."""
+        if self.claims is None:
+            raise LookupError("the route does not ask for a buyer")
+        return self.claims.sub
+
+    @property
+    def required_key(self) -> Idempotency:
+        """The idempotency key. Only for routes with ``idempotency="required"``."""
+        if self.key is None:
+            raise LookupError("the route does not ask for an idempotency key")
+        return self.key
+
+    def path(self, name: str) -> str:
+        """Return a part of the path."""
+        return self.request.match_info[name]
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A success: the struct of its JSON, or the media type of what is no struct, or neither."""
+
+    description: str
+    body: type[msgspec.Struct] | None = None
+    media_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # name -> description
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """One route. ``name`` is its operationId and its label in the metrics.
+
+    ``path`` has parameters in braces; ``PATTERNS`` says what each looks like.
+    ``body``: the struct of the JSON body; None: the handler reads the body itself, if any.
+    ``messages``: what a WebSocket sends. ``buyer``: a token is needed.
+    ``idempotency``: whether the header must, may or does not count.
+    """
+
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    name: str
+    tag: str
+    summary: str
+    handler: Handler
+    answers: Mapping[int, Answer]
+    description: str = ""
+    body: type[msgspec.Struct] | None = None
+    body_optional: bool = False
+    query: type[msgspec.Struct] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # further ones it reads
+    errors: tuple[type[OnsaleError], ...] = ()
+    messages: tuple[type[msgspec.Struct], ...] = ()
+    buyer: bool = False
+    idempotency: Literal["required", "accepted", "ignored"] = "ignored"
+
+
+PATTERNS = {  # of the parameters in paths; what does not match is no path
+    "occurrence": "[0-9a-f]{32}",
+    "hold": "[0-9a-f]{32}",
+    "order": "[0-9a-f]{32}",
+    "event": "[a-z0-9][a-z0-9-]{0,99}",
+}
+
+
+def idempotency(key: str | None, method: str, path: str, body: bytes) -> Idempotency:
+    """Return the digests of an Idempotency-Key and of what it was used for.
+
+    The method and the path count as part of the body, so that a key used for one
+    step cannot fetch the answer of another. Raises :class:`IdempotencyKeyError`.
+    """
+    if key is None:
+        raise IdempotencyKeyError(
+            "Send an Idempotency-Key: a new random value for every new request, "
+            "the same one when you repeat it"
+        )
+    # Between "!" and "~" are the visible ASCII characters.
+    if not KEY_LENGTH_MIN <= len(key) <= KEY_LENGTH_MAX or min(key) < "!" or max(key) > "~":
+        raise IdempotencyKeyError(
+            f"An Idempotency-Key has {KEY_LENGTH_MIN} to {KEY_LENGTH_MAX} visible ASCII characters"
+        )
+    target = f"{method} {path}\n".encode()
+    return Idempotency(
+        key_digest=hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest(),
+        body_digest=hashlib.blake2b(target + body, digest_size=_DIGEST_BYTES).digest(),
+    )

@@ -1,0 +1,267 @@
+"""What the edge answers where no room has a struct of its own, and the queries it takes.
+
+Amounts are integers in minor units of the ``currency`` beside them. Times are
+RFC 3339 in UTC with milliseconds; ``*_in_ms`` counts down from the moment of
+the answer (negative: it has passed), so that a wrong clock does no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engine.core.money import Fees
+from engine.sale.requests import Email
+from engine.sale.snapshot import SeatKind, TicketKind
+
+PAGE_MAX = 100
+_PAGE = 20
+
+Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a request that has nothing to say: empty, or ``{}``."""
+
+
+class GuestRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A guest, by e-mail address if the buyer gave one."""
+
+    email: Email | None = None
+
+
+class GuestView(msgspec.Struct, kw_only=True):
+    """``token`` goes into ``Authorization: Bearer ...``; whoever has it is this buyer."""
+
+    token: str
+    buyer: Id
+    expires_at: Moment
+    expires_in_ms: int
+
+
+class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A page of a list: give the ``next`` of the page before as ``cursor``."""
+
+    cursor: Id | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = _PAGE
+
+
+class LiveQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``version``: what the client has seen last; it is sent what has changed since."""
+
+    version: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
+
+
+class EventRef(msgspec.Struct, kw_only=True):
+    """Which event an occurrence is of."""
+
+    id: Id
+    slug: str
+    name: str
+
+
+class SaleWindow(msgspec.Struct, kw_only=True):
+    """When tickets are sold. A paused sale is "open" with every deadline standing still."""
+
+    state: Literal["upcoming", "open", "closed"]
+    opens_at: Moment
+    opens_in_ms: int
+    closes_at: Moment
+    closes_in_ms: int
+
+
+class OccurrenceSummary(msgspec.Struct, kw_only=True):
+    """An occurrence in a list. ``price_from``: the lowest price of any ticket."""
+
+    id: Id
+    event: EventRef
+    venue: str
+    starts_at: Moment
+    ends_at: Moment
+    timezone: str
+    sale: SaleWindow
+    currency: str
+    price_from: int | None
+
+
+class OccurrencePage(msgspec.Struct, kw_only=True):
+    """A page of occurrences; ``next`` is the cursor of the page after it, if there is one."""
+
+    items: list[OccurrenceSummary]
+    next: Id | None
+
+
+class TierView(msgspec.Struct, kw_only=True):
+    """The price that a ticket has now."""
+
+    code: str
+    name: str
+    price: int
+    ends_at: Moment | None
+
+
+TicketState = Literal["available", "sold_out", "not_yet", "ended"]
+
+
+class TicketTypeView(msgspec.Struct, kw_only=True):
+    """Something that can be bought. ``tier`` is null when no price applies now.
+
+    ``free``: how many can be held at this moment, as far as the last reading tells.
+    """
+
+    code: str
+    name: str
+    description: str
+    kind: TicketKind
+    category: str | None
+    tier: TierView | None
+    free: int
+    state: TicketState
+    min_per_order: int
+    max_per_order: int
+    max_per_buyer: int | None
+    sale_starts_at: Moment | None
+    sale_ends_at: Moment | None
+
+
+class Limits(msgspec.Struct, kw_only=True):
+    """Tickets of all types together, and how long things are kept."""
+
+    max_per_order: int
+    max_per_buyer: int | None
+    hold_ttl_ms: int
+    hold_ttl_ms_max: int
+    payment_window_ms: int
+
+
+class OccurrenceView(OccurrenceSummary, kw_only=True):
+    """An occurrence with all that a buyer chooses from."""
+
+    ticket_types: list[TicketTypeView]
+    fees: Fees
+    tax_rate_bp: int
+    limits: Limits
+    has_seat_map: bool
+
+
+class EventView(msgspec.Struct, kw_only=True):
+    """An event with its published occurrences, the next one first."""
+
+    id: Id
+    slug: str
+    name: str
+    occurrences: list[OccurrenceSummary]
+
+
+class EventPage(msgspec.Struct, kw_only=True):
+    """A page of events; ``next`` is the cursor of the page after it, if there is one."""
+
+    items: list[EventView]
+    next: Id | None
+
+
+class MapSeat(msgspec.Struct, kw_only=True):
+    """A seat; its ``guid`` is what a hold names. ``category``: index into ``categories``."""
+
+    guid: str
+    number: str
+    x: float
+    y: float
+    category: int
+    kind: SeatKind
+
+
+class MapRow(msgspec.Struct, kw_only=True):
+    """A row. ``at``: the position of its first seat in the section's string of states."""
+
+    name: str
+    at: int
+    seats: list[MapSeat]
+
+
+class MapSection(msgspec.Struct, kw_only=True):
+    """A block of rows."""
+
+    name: str
+    rows: list[MapRow]
+
+
+class MapCategory(msgspec.Struct, kw_only=True):
+    """A seating category and its colour."""
+
+    name: str
+    color: str
+
+
+class SeatMapView(msgspec.Struct, kw_only=True):
+    """The map as it was published; it never changes under the same ``version``."""
+
+    version: str
+    width: float
+    height: float
+    focus_x: float | None
+    focus_y: float | None
+    categories: list[MapCategory]
+    sections: list[MapSection]
+
+
+class CountView(msgspec.Struct, kw_only=True):
+    """What is free of a ticket type."""
+
+    free: int
+    state: TicketState
+
+
+SeatStates = Annotated[
+    str,
+    Meta(
+        description="A byte a seat, rows in order: . free, h held, s sold, x not for sale; "
+        "rows are parted by a separator."
+    ),
+]
+
+
+class AvailabilityView(msgspec.Struct, kw_only=True):
+    """What is free now. ``sections`` in the order of the seat map, ``counts`` by type's code."""
+
+    version: int
+    counts: dict[str, CountView]
+    sections: list[SeatStates]
+
+
+class LiveSnapshot(AvailabilityView, tag_field="type", tag="snapshot", kw_only=True):
+    """The first message of a live connection: everything."""
+
+
+class LiveChanges(msgspec.Struct, tag_field="type", tag="changes", kw_only=True):
+    """What has changed from version ``from`` to ``version``.
+
+    ``seats``: [section, position, state]; ``counts``: the ticket types whose count changed.
+    Apply it if ``from`` is at most the version you have; else connect again.
+    """
+
+    version: int
+    from_: int = msgspec.field(name="from")
+    seats: list[tuple[int, int, str]]
+    counts: dict[str, CountView]
+
+
+class Alive(msgspec.Struct, kw_only=True):
+    """The process answers."""
+
+    status: Literal["up"] = "up"
+
+
+class Ready(msgspec.Struct, kw_only=True):
+    """Ready depends on Redis alone; selling goes on while PostgreSQL is down.
+
+    ``postgres`` is what the worker last said: "unknown" when no worker has said anything lately.
+    """
+
+    status: Literal["ready", "not_ready"]
+    redis: Literal["up", "down"]
+    worker: Literal["up", "down", "unknown"]
+    postgres: Literal["up", "down", "unknown"]

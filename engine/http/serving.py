@@ -1,0 +1,174 @@
+"""Serves the application: one process, or several on one port among which the kernel chooses.
+
+Handlers are not cancelled when their client goes away (``handler_cancellation``
+off): a hold that is under way is made and remembered under its key, so the
+buyer who comes back gets it, and nothing is left half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from types import FrameType
+
+import uvloop
+from aiohttp import web
+
+from engine.core.logs import configure_logs
+from engine.http.app import make_app, make_metrics
+from engine.http.hot import make_front
+from engine.http.metrics import Metrics
+from engine.settings import Settings
+
+_BACKLOG = 4_096  # connections that wait to be accepted: an on-sale opens thousands in a second
+_KEEP_ALIVE_S = 75.0  # longer than the 60 s of usual proxies, so that they close first
+_GRACE_S = 5.0  # on top of the longest call to the payment provider
+_RESTARTS_MAX = 5  # in _RESTARTS_WITHIN_S: more is no accident, so the whole ends with an error
+_RESTARTS_WITHIN_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class _FrontRunner(web.AppRunner):
+    """Serves an application with the lean way (:mod:`engine.http.hot`) in front of it."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.request_handler = make_front(self.app, server.request_handler)
+        return server
+
+
+def make_runner(app: web.Application, *, shutdown_timeout_s: float = 60.0) -> web.AppRunner:
+    """Return the runner of an application, with everything decided that aiohttp leaves open."""
+    return _FrontRunner(
+        app,
+        handler_cancellation=False,
+        access_log=None,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        shutdown_timeout=shutdown_timeout_s,
+    )
+
+
+async def setup(runner: web.AppRunner) -> None:
+    """Open the application, and put the lean way for hot requests in front of it."""
+    await runner.setup()
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the runner has no server")
+    server.request_handler = make_front(runner.app, server.request_handler)
+
+
+async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is under way, close sockets and return.
+
+    ``leash``: a file descriptor that becomes readable when the parent process is gone.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if leash is not None:
+        loop.add_reader(leash, stop.set)
+    runner = make_runner(
+        make_app(settings, metrics), shutdown_timeout_s=settings.provider_timeout_s + _GRACE_S
+    )
+    await setup(runner)
+    try:
+        site = web.TCPSite(
+            runner, settings.api_host, settings.api_port, backlog=_BACKLOG, reuse_port=True
+        )
+        await site.start()
+        _log.info("serving", extra={"host": settings.api_host, "port": settings.api_port})
+        await stop.wait()
+        _log.info("stopping")
+    finally:
+        if leash is not None:
+            loop.remove_reader(leash)
+        await runner.cleanup()
+
+
+def run(settings: Settings, processes: int) -> int:
+    """Serve with so many processes until told to stop. Returns the exit code."""
+    configure_logs()
+    metrics = make_metrics(processes)
+    if processes == 1:
+        _run_loop(settings, metrics, None)
+        return 0
+    return _Family(settings, metrics, processes).run()
+
+
+def _run_loop(settings: Settings, metrics: Metrics, leash: int | None) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, metrics, leash))
+
+
+class _Family:
+    """The parent of several serving processes: replaces those that die, stops them all together.
+
+    The children hold the reading end of a pipe whose writing end only the parent
+    has, so they notice when it is gone, however it went.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, processes: int) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._leash, self._held = os.pipe()
+        self._context = multiprocessing.get_context("fork")
+        self._children: dict[int, ForkProcess] = {}
+        self._count = processes
+        self._stopping = False
+        self._restarts: deque[float] = deque(maxlen=_RESTARTS_MAX)
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for index in range(self._count):
+            self._start(index)
+        code = 0
+        while self._children:
+            wait([child.sentinel for child in self._children.values()])
+            for index, child in list(self._children.items()):
+                if child.is_alive():
+                    continue
+                child.join()
+                del self._children[index]
+                if not self._stopping and code == 0:
+                    code = self._replace(index, child)
+        return code
+
+    def _replace(self, index: int, dead: ForkProcess) -> int:
+        now = time.monotonic()
+        _log.error("a process ended", extra={"process": index, "exit_code": dead.exitcode})
+        if len(self._restarts) == _RESTARTS_MAX and now - self._restarts[0] < _RESTARTS_WITHIN_S:
+            _log.error("processes end again and again: see the errors above")
+            self._stop()
+            return 1
+        self._restarts.append(now)
+        self._start(index)
+        return 0
+
+    def _start(self, index: int) -> None:
+        child = self._context.Process(target=self._serve, args=(index,), name=f"api-{index}")
+        child.start()
+        self._children[index] = child
+
+    def _serve(self, index: int) -> None:
+        os.close(self._held)
+        self._metrics.attach(index)
+        _run_loop(self._settings, self._metrics, self._leash)
+
+    def _stop(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+        del number, frame
+        self._stopping = True
+        for child in list(self._children.values()):
+            with contextlib.suppress(ProcessLookupError):
+                if child.pid is not None:
+                    os.kill(child.pid, signal.SIGTERM)

@@ -1,0 +1,24 @@
+"""What the application carries, each by a typed key."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from engine.core.tokens import TokenSigner
+from engine.http.live_feeds import Feeds
+from engine.http.metrics import Metrics
+from engine.http.seat_maps import SeatMaps
+from engine.payments.stripe import StripeProvider
+from engine.sale.service import Sale
+from engine.settings import Settings
+
+SETTINGS = web.AppKey("settings", Settings)
+REDIS = web.AppKey("redis", Redis)
+PROVIDER = web.AppKey("provider", StripeProvider)
+SALE = web.AppKey("sale", Sale)
+SIGNER = web.AppKey("signer", TokenSigner)
+METRICS = web.AppKey("metrics", Metrics)
+FEEDS = web.AppKey("feeds", Feeds)
+SEAT_MAPS = web.AppKey("seat_maps", SeatMaps)
+OPENAPI = web.AppKey("openapi", bytes)

@@ -1,0 +1,184 @@
+"""From the published snapshot to what buyers see. Pure functions; ``now_ms`` is wall-clock time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.core.times import rfc3339
+from engine.http.schemas import (
+    CountView,
+    EventRef,
+    EventView,
+    Limits,
+    OccurrenceSummary,
+    OccurrenceView,
+    SaleWindow,
+    TicketState,
+    TicketTypeView,
+    TierView,
+)
+from engine.sale.snapshot import Snapshot, TicketType, Tier
+
+
+def summary(snapshot: Snapshot, now_ms: int) -> OccurrenceSummary:
+    """Return an occurrence as lists show it."""
+    return OccurrenceSummary(
+        id=snapshot.occurrence,
+        event=_event(snapshot),
+        venue=snapshot.venue_name,
+        starts_at=rfc3339(snapshot.starts_at),
+        ends_at=rfc3339(snapshot.ends_at),
+        timezone=snapshot.timezone,
+        sale=_window(snapshot, now_ms),
+        currency=snapshot.currency,
+        price_from=min(
+            (tier.price for kind in snapshot.ticket_types for tier in kind.tiers), default=None
+        ),
+    )
+
+
+def occurrence_view(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> OccurrenceView:
+    """Return an occurrence with its ticket types. ``free``: counter name -> what is free of it."""
+    head = summary(snapshot, now_ms)
+    return OccurrenceView(
+        id=head.id,
+        event=head.event,
+        venue=head.venue,
+        starts_at=head.starts_at,
+        ends_at=head.ends_at,
+        timezone=head.timezone,
+        sale=head.sale,
+        currency=head.currency,
+        price_from=head.price_from,
+        ticket_types=[_ticket_type(snapshot, kind, free, now_ms) for kind in snapshot.ticket_types],
+        fees=snapshot.fees,
+        tax_rate_bp=snapshot.tax_rate_bp,
+        limits=Limits(
+            max_per_order=snapshot.max_per_order,
+            max_per_buyer=snapshot.max_per_buyer,
+            hold_ttl_ms=snapshot.hold_ttl_ms,
+            hold_ttl_ms_max=snapshot.hold_ttl_ms_max,
+            payment_window_ms=snapshot.payment_window_ms,
+        ),
+        has_seat_map=bool(snapshot.sections),
+    )
+
+
+def counts(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> dict[str, CountView]:
+    """Return what is free of each ticket type, by its code."""
+    return {
+        kind.code: CountView(
+            free=(left := _free(snapshot, kind, free, now_ms)),
+            state=_state(snapshot, kind, left, now_ms),
+        )
+        for kind in snapshot.ticket_types
+    }
+
+
+def events(snapshots: Iterable[Snapshot], now_ms: int) -> list[EventView]:
+    """Return the events of these occurrences: the one with the next occurrence first."""
+    by_event: dict[str, list[Snapshot]] = {}
+    for snapshot in sorted(snapshots, key=order_of):
+        by_event.setdefault(snapshot.event, []).append(snapshot)
+    return [
+        EventView(
+            id=group[0].event,
+            slug=group[0].event_slug,
+            name=group[0].event_name,
+            occurrences=[summary(snapshot, now_ms) for snapshot in group],
+        )
+        for group in by_event.values()
+    ]
+
+
+def order_of(snapshot: Snapshot) -> tuple[int, str]:
+    """Return the sort key of lists: by start, then by id."""
+    return snapshot.starts_at, snapshot.occurrence
+
+
+def current_tier(kind: TicketType, free: Mapping[str, int], now_ms: int) -> Tier | None:
+    """Return the first tier with an open window and stock left; None if there is none."""
+    return next(
+        (
+            tier
+            for tier in _open_tiers(kind.tiers, now_ms)
+            if tier.capacity is None or free.get(f"tier:{kind.code}/{tier.code}", 0) > 0
+        ),
+        None,
+    )
+
+
+def _open_tiers(tiers: Sequence[Tier], now_ms: int) -> list[Tier]:
+    return [
+        tier
+        for tier in tiers
+        if (tier.starts_at is None or tier.starts_at <= now_ms)
+        and (tier.ends_at is None or now_ms < tier.ends_at)
+    ]
+
+
+def _free(snapshot: Snapshot, kind: TicketType, free: Mapping[str, int], now_ms: int) -> int:
+    """Return how many of a type can be had: the least of its pools, if a price applies at all."""
+    names = [f"quota:{snapshot.quotas[index].code}" for index in kind.quotas]
+    if kind.category is not None:
+        names.append(f"category:{snapshot.categories[kind.category].name}")
+    left = min((free.get(name, 0) for name in names), default=0)
+    return left if current_tier(kind, free, now_ms) is not None else 0
+
+
+def _state(snapshot: Snapshot, kind: TicketType, left: int, now_ms: int) -> TicketState:
+    starts_at = max(snapshot.sale_starts_at, kind.sale_starts_at or 0)
+    ends_at = min(snapshot.sale_ends_at, kind.sale_ends_at or snapshot.sale_ends_at)
+    if now_ms < starts_at:
+        return "not_yet"
+    if now_ms >= ends_at:
+        return "ended"
+    return "available" if left >= kind.min_per_order else "sold_out"
+
+
+def _ticket_type(
+    snapshot: Snapshot, kind: TicketType, free: Mapping[str, int], now_ms: int
+) -> TicketTypeView:
+    tier = current_tier(kind, free, now_ms)
+    left = _free(snapshot, kind, free, now_ms)
+    return TicketTypeView(
+        code=kind.code,
+        name=kind.name,
+        description=kind.description,
+        kind=kind.kind,
+        category=None if kind.category is None else snapshot.categories[kind.category].name,
+        tier=None
+        if tier is None
+        else TierView(
+            code=tier.code, name=tier.name, price=tier.price, ends_at=_moment(tier.ends_at)
+        ),
+        free=left,
+        state=_state(snapshot, kind, left, now_ms),
+        min_per_order=kind.min_per_order,
+        max_per_order=kind.max_per_order,
+        max_per_buyer=kind.max_per_buyer,
+        sale_starts_at=_moment(kind.sale_starts_at),
+        sale_ends_at=_moment(kind.sale_ends_at),
+    )
+
+
+def _moment(time_ms: int | None) -> str | None:
+    return None if time_ms is None else rfc3339(time_ms)
+
+
+def _event(snapshot: Snapshot) -> EventRef:
+    return EventRef(id=snapshot.event, slug=snapshot.event_slug, name=snapshot.event_name)
+
+
+def _window(snapshot: Snapshot, now_ms: int) -> SaleWindow:
+    return SaleWindow(
+        state="upcoming"
+        if now_ms < snapshot.sale_starts_at
+        else "open"
+        if now_ms < snapshot.sale_ends_at
+        else "closed",
+        opens_at=rfc3339(snapshot.sale_starts_at),
+        opens_in_ms=snapshot.sale_starts_at - now_ms,
+        closes_at=rfc3339(snapshot.sale_ends_at),
+        closes_in_ms=snapshot.sale_ends_at - now_ms,
+    )

@@ -1,0 +1,99 @@
+"""What the sale needs of a payment provider, whoever it is.
+
+Amounts are minor units. Every call that creates something is idempotent: the
+order's id is (part of) its idempotency key, so that asking twice does it once.
+Each method raises ``PaymentUnavailableError`` when the provider does not answer
+or answers 5xx (nothing is known then), ``PaymentRefusedError`` when it says no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+import msgspec
+
+IntentStatus = Literal["open", "processing", "succeeded", "canceled"]
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that is under way. ``captured``: minor units that were taken.
+
+    ``status`` "open": can still be paid or cancelled (whatever the buyer's next step is).
+    ``client_secret`` lets the buyer's own client pay exactly this.
+    """
+
+    id: str
+    order: str
+    occurrence: str
+    status: IntentStatus
+    amount: int
+    currency: str
+    captured: int = 0
+    refunded: int = 0
+    client_secret: str = ""
+    failure: str = ""  # the provider's code of the last failed attempt
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """Money given back. ``status`` "pending" counts as given."""
+
+    id: str
+    intent: str
+    amount: int
+    status: Literal["pending", "succeeded", "failed"]
+
+
+class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified message of the provider. ``intent`` is None for kinds that do not concern one."""
+
+    id: str
+    kind: str
+    created_s: int
+    intent: Intent | None
+
+
+class PaymentProvider(Protocol):
+    """The interface. One instance serves a whole process."""
+
+    @property
+    def name(self) -> str:
+        """The name that orders record, e.g. "stripe"."""
+
+    @property
+    def publishable_key(self) -> str:
+        """What the buyer's client needs beside the client secret; may be shown to anybody."""
+
+    async def create_intent(
+        self,
+        *,
+        order: str,
+        occurrence: str,
+        amount: int,
+        currency: str,
+        email: str,
+        description: str,
+    ) -> Intent:
+        """Create the order's intent, or return the one that was created before."""
+
+    async def retrieve_intent(self, intent: str) -> Intent:
+        """Return the intent as the provider sees it now."""
+
+    async def cancel_intent(self, intent: str) -> Intent:
+        """Cancel, and return the intent as it is afterwards.
+
+        When it cannot be cancelled because it was paid (or is being paid), the
+        returned status says so; this is not an error.
+        """
+
+    async def refund(self, *, intent: str, order: str, amount: int, reason: str) -> Refund:
+        """Give ``amount`` back; the same (order, reason, amount) gives back once."""
+
+    def intents(self, *, created_after_s: int) -> AsyncIterator[Intent]:
+        """Every intent made since then, for the audit; pages are fetched as needed."""
+
+    def parse_webhook(self, body: bytes, signature: str) -> WebhookEvent:
+        """Verify and decode a message. Raises ``WebhookRejectedError``."""
+
+    async def close(self) -> None:
+        """Close connections."""

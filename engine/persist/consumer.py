@@ -1,0 +1,261 @@
+"""The write-behind: brings the records of all shards' streams to PostgreSQL.
+
+Records are read through a consumer group, written, committed, and only then
+deleted and acknowledged. Killed anywhere in between, the same records are read
+again, by this process or by another that claims them, and writing them again
+changes nothing. While one batch is written the next is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from engine.core.errors import DatabaseUnavailableError, OnsaleError
+from engine.core.ids import new_id
+from engine.persist import metrics, tables
+from engine.persist.applier import Applier
+from engine.persist.records import Entry, Record, decode
+from engine.store.keys import STREAMS
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "persist"
+# Two transactions at a time: while PostgreSQL works on one, this process prepares the other.
+# Each order belongs to one lane, so they never wait for each other's rows. A third gains nothing.
+LANES: Final = 2
+BLOCK_MS: Final = 250  # how long an idle read waits, and so how long a stop may take
+CLAIM_IDLE_MS: Final = 5_000  # ten times the longest commit measured; too early does no harm
+_CLAIM_EVERY_S: Final = 2.0
+
+
+async def connect_pool(database_url: str) -> asyncpg.Pool[Any]:
+    """Return a pool for :class:`Consumer`. It connects when used: PostgreSQL may be away."""
+    return await asyncpg.create_pool(
+        database_url,
+        min_size=0,
+        max_size=LANES + 1,
+        init=tables.prepare,
+        timeout=5,
+        command_timeout=60,
+    )
+
+
+class Batch:
+    """Entries by lane, the ones that are no records apart. An entry is in it once."""
+
+    def __init__(self) -> None:
+        self.lanes: list[list[Record]] = [[] for _ in range(LANES)]
+        self.bad: list[tuple[Entry, ValueError]] = []
+        self.ids: dict[str, dict[bytes, None]] = {}  # of each stream's entries, in order
+
+    def __len__(self) -> int:
+        return sum(map(len, self.ids.values()))
+
+    def add(self, stream: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        """Add what Redis answered for a stream."""
+        if not entries:
+            return
+        known = self.ids.setdefault(stream, {})
+        for entry_id, fields in entries:
+            if entry_id in known:
+                continue
+            known[entry_id] = None
+            entry = Entry(
+                stream,
+                entry_id.decode(),
+                fields.get(b"k", b"").decode(errors="replace"),
+                fields.get(b"o", b""),
+            )
+            try:
+                record = decode(entry)
+                lane = int(record.order.id[-1:], 16) % LANES
+            except ValueError as error:
+                self.bad.append((entry, error))
+            else:
+                self.lanes[lane].append(record)
+
+
+class Consumer:
+    """One consumer of the group. A service for :mod:`engine.workers.runner`.
+
+    ``batch``: records a transaction. ``claim_idle_ms``: how long a record stays
+    with a consumer that does not acknowledge it.
+    """
+
+    name = "persist"
+    interval_s = 0.0  # an idle read waits by itself
+
+    def __init__(
+        self,
+        client: Redis,
+        pool: asyncpg.Pool[Any],
+        *,
+        batch: int,
+        dead_max: int,
+        claim_idle_ms: int = CLAIM_IDLE_MS,
+    ) -> None:
+        self.consumer = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-8:]}"
+        self._client = client
+        self._batch = batch
+        self._applier = Applier(client, pool, dead_max=dead_max)
+        self._claim_idle_ms = claim_idle_ms
+        self._claim_at = 0.0  # event-loop time
+        self._unwritten = Batch()
+        self._next: asyncio.Task[Batch] | None = None
+        self._ready = False
+        self._stopping = False
+
+    async def run_once(self) -> int:
+        """Write what has come, and return how many records that were.
+
+        Raises :class:`DatabaseUnavailableError` or ``RedisError`` when a server
+        is away (call again: nothing is lost), :class:`MustStopError` when too
+        many records are parked.
+        """
+        try:
+            if not self._ready:
+                await self._begin()
+            if not self._unwritten:
+                self._unwritten = await self._take()
+            if not self._unwritten:
+                return 0
+            if self._next is None and not self._stopping:
+                self._next = asyncio.create_task(self._read(block_ms=None))
+            await self._write(self._unwritten)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            metrics.POSTGRES_UP.set(0)
+            raise DatabaseUnavailableError(
+                f"PostgreSQL does not take records ({type(error).__name__}: {error}); they wait in"
+                " the streams and selling goes on",
+                retry_after_s=1,
+            ) from error
+        metrics.POSTGRES_UP.set(1)
+        await self._acknowledge(self._unwritten)
+        written = len(self._unwritten)
+        metrics.RECORDS.inc(written)
+        self._unwritten = Batch()
+        return written
+
+    async def stop(self) -> None:
+        """Write what has been read already and leave the group. What fails is claimed by others."""
+        self._stopping = True
+        try:
+            while self._unwritten or self._next is not None:
+                await self.run_once()
+            if self._ready:
+                await self._leave()
+        except (RedisError, OnsaleError) as error:
+            log.warning("stopped with records unwritten; another worker takes them: %s", error)
+        finally:
+            if self._next is not None:
+                self._next.cancel()
+                await asyncio.gather(self._next, return_exceptions=True)
+                self._next = None
+
+    async def _begin(self) -> None:
+        for stream in STREAMS:
+            try:
+                await self._client.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+        await self._applier.check()
+        self._ready = True
+
+    async def _leave(self) -> None:
+        # only where nothing is pending: what a consumer that is gone had pending would be lost
+        for stream in STREAMS:
+            pending = await self._client.xpending_range(
+                stream, GROUP, min="-", max="+", count=1, consumername=self.consumer
+            )
+            if not pending:
+                await self._client.xgroup_delconsumer(stream, GROUP, self.consumer)
+
+    async def _take(self) -> Batch:
+        """Return what comes next: what was read ahead, what was claimed, else what is new."""
+        batch = Batch()
+        if self._next is not None:
+            task, self._next = self._next, None
+            batch = await task
+        if self._stopping:
+            return batch
+        if asyncio.get_running_loop().time() >= self._claim_at:
+            await self._claim(batch)
+        return batch or await self._read(block_ms=BLOCK_MS)
+
+    async def _read(self, *, block_ms: int | None) -> Batch:
+        batch = Batch()
+        try:
+            found: Any = await self._client.xreadgroup(
+                GROUP,
+                self.consumer,
+                dict.fromkeys(STREAMS, ">"),
+                count=self._batch * LANES,
+                block=block_ms,
+            )
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self._ready = False  # somebody emptied Redis: begin anew
+            return batch
+        for stream, entries in found:
+            batch.add(stream.decode(), entries)
+        return batch
+
+    async def _claim(self, batch: Batch) -> None:
+        """Add to the batch what has stayed too long with any consumer, this one included.
+
+        This one's own too: a reply that was lost with its connection leaves
+        records that are pending here and that nobody has.
+        """
+        async with self._client.pipeline(transaction=False) as pipe:
+            for stream in STREAMS:
+                pipe.xautoclaim(
+                    stream,
+                    GROUP,
+                    self.consumer,
+                    min_idle_time=self._claim_idle_ms,
+                    count=self._batch,
+                )
+            answers = await pipe.execute()
+        before = len(batch)
+        for stream, answer in zip(STREAMS, answers, strict=True):
+            batch.add(stream, answer[1])
+        if claimed := len(batch) - before:
+            metrics.CLAIMED.inc(claimed)
+            log.warning("took over %d records that nobody had acknowledged", claimed)
+        else:
+            self._claim_at = asyncio.get_running_loop().time() + _CLAIM_EVERY_S
+
+    async def _write(self, batch: Batch) -> None:
+        for entry, error in batch.bad:
+            await self._applier.park(entry, error)
+        # every lane is waited for, so that none still writes when the batch is tried again
+        results = await asyncio.gather(
+            *(self._write_lane(records) for records in batch.lanes), return_exceptions=True
+        )
+        for result in results:
+            if result is not None:
+                raise result
+
+    async def _write_lane(self, records: Sequence[Record]) -> None:
+        for at in range(0, len(records), self._batch):
+            await self._applier.apply(records[at : at + self._batch])
+
+    async def _acknowledge(self, batch: Batch) -> None:
+        # Deleted first: cut in two between them, a pending entry that is gone is dropped when it
+        # is claimed, while an acknowledged one that is not deleted would stay for ever.
+        async with self._client.pipeline(transaction=False) as pipe:
+            for stream, ids in batch.ids.items():
+                pipe.xdel(stream, *ids)
+                pipe.xack(stream, GROUP, *ids)
+            await pipe.execute()

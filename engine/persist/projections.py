@@ -1,0 +1,245 @@
+"""What an order's records become in PostgreSQL: pure functions from records to rows.
+
+A row is a tuple in the order of its table's columns in
+:mod:`engine.persist.tables`; ids are hex text and times ms since the epoch, as
+in the record, None for what has not happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.core.ids import order_number, ticket_number
+from engine.persist.names import Names
+from engine.persist.records import Record
+from engine.sale.documents import Order, Payment
+
+Row = tuple[Any, ...]
+
+_LOW_BITS = (1 << 62) - 1
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of a batch, a list a table; ``orders`` sorted by key."""
+
+    orders: list[Row] = field(default_factory=list)
+    order_lines: list[Row] = field(default_factory=list)
+    tickets: list[Row] = field(default_factory=list)
+    payments: list[Row] = field(default_factory=list)
+    order_events: list[Row] = field(default_factory=list)
+    ledger_entries: list[Row] = field(default_factory=list)
+
+
+def ticket_id(order: str, index: int) -> str:
+    """Return the id of an order's ``index``-th ticket: the order's own plus ``index + 1``.
+
+    Derived, so that a repeated record makes the same ticket; a valid UUIDv7
+    that sorts beside its order (the version and variant bits are kept).
+    """
+    low = int(order[16:], 16)
+    return f"{order[:16]}{low & ~_LOW_BITS | (low + index + 1) & _LOW_BITS:016x}"
+
+
+def project(batch: Sequence[Record], names: Mapping[str, Names]) -> Rows:
+    """Return the rows of a batch. ``names`` has an entry for every occurrence in it.
+
+    Every record gives its history row and its postings; of several versions of
+    one order only the newest gives the other rows. Raises ``ValueError`` for a
+    record that makes no sense, as a :class:`StaleNamesError` when the snapshot
+    has not what it names.
+    """
+    rows = Rows()
+    newest: dict[str, Record] = {}
+    posted: set[tuple[str, str]] = set()
+    before: tuple[str, str, int] | None = None
+    for record in sorted(batch, key=_key):
+        if _key(record) == before:
+            continue  # delivered twice in one batch
+        before = _key(record)
+        order = record.order
+        newest[order.id] = record
+        rows.order_events.append(_event(record))
+        posting = postings(record, names[order.occurrence].organization)
+        if posting and (order.id, posting[0][2]) not in posted:
+            posted.add((order.id, posting[0][2]))
+            rows.ledger_entries += posting
+    void: list[Row] = []
+    for record in newest.values():
+        order = record.order
+        of = names[order.occurrence]
+        rows.orders.append(_order(order, of.organization, record.entry.document))
+        rows.order_lines += _lines(order, of)
+        if order.payment is not None:
+            rows.payments.append(_payment(order, order.payment))
+        if order.confirmed_at:
+            (rows.tickets if order.state == "confirmed" else void).extend(_tickets(order, of))
+    # a seat that was given back and sold again in one batch: void the old ticket first
+    rows.tickets[:0] = void
+    return rows
+
+
+def _key(record: Record) -> tuple[str, str, int]:
+    order = record.order
+    return order.occurrence, order.id, order.version
+
+
+def _order(order: Order, organization: str, document: bytes) -> Row:
+    return (
+        order.occurrence,
+        order.id,
+        organization,
+        order_number(order.shard, order.sequence, order.placed_at),
+        order.shard,
+        order.sequence,
+        order.version,
+        order.state,
+        order.buyer,
+        order.hold,
+        order.email,
+        order.name,
+        order.currency,
+        order.subtotal,
+        order.discount,
+        order.platform_fee,
+        order.payment_fee,
+        order.tax,
+        order.total,
+        order.pay_by,
+        order.placed_at,
+        order.confirmed_at or None,
+        order.cancelled_at or None,
+        order.changed_at or order.placed_at,
+        order.cancel_reason,
+        document,
+    )
+
+
+def _lines(order: Order, names: Names) -> Iterable[Row]:
+    for position, line in enumerate(order.lines):
+        ticket_type, tier = names.price(line.type, line.tier)
+        yield (
+            order.occurrence,
+            order.id,
+            position,
+            ticket_type,
+            tier,
+            line.quantity,
+            line.price,
+        )
+
+
+def _payment(order: Order, payment: Payment) -> Row:
+    given_back = payment.refund if payment.refund_id else 0
+    return (
+        order.occurrence,
+        order.id,
+        order.version,
+        payment.provider,
+        payment.intent,
+        payment.captured,
+        payment.refund - given_back,
+        given_back,
+        payment.refund_reason,
+        payment.refund_id,
+    )
+
+
+def _tickets(order: Order, names: Names) -> list[Row]:
+    rows: list[Row] = []
+    status = "valid" if order.state == "confirmed" else "void"
+    attendees = order.attendees
+    for line in order.lines:
+        code = names.price(line.type, line.tier)[0]
+        seats = line.seats
+        if seats and len(seats) != 2 * line.quantity:
+            raise ValueError(
+                f"order {order.id} has {len(seats) // 2} seats for {line.quantity} tickets"
+            )
+        for nth in range(line.quantity):
+            guid, section, row, seat = (
+                names.seat(seats[2 * nth], seats[2 * nth + 1]) if seats else _NO_SEAT
+            )
+            index = len(rows)
+            rows.append(
+                (
+                    order.occurrence,
+                    order.id,
+                    ticket_id(order.id, index),
+                    order.version,
+                    ticket_number(order.shard, order.sequence, index),
+                    status,
+                    code,
+                    line.price,
+                    guid,
+                    section,
+                    row,
+                    seat,
+                    attendees[index] if index < len(attendees) else order.name,
+                    order.confirmed_at,
+                )
+            )
+    return rows
+
+
+_NO_SEAT = (None, None, None, None)
+
+
+def _event(record: Record) -> Row:
+    order = record.order
+    payment = order.payment
+    return (
+        order.occurrence,
+        order.id,
+        order.version,
+        record.kind,
+        order.state,
+        order.cancel_reason,
+        payment.captured if payment else 0,
+        payment.refund if payment else 0,
+        record.entry.id,
+        order.changed_at or order.placed_at,
+    )
+
+
+def postings(record: Record, organization: str) -> list[Row]:
+    """Return the ledger entries of one record; they sum to zero (possibly none)."""
+    order, kind = record.order, record.kind
+    payment = order.payment
+    if kind == "order.confirmed":
+        name, sides = "sale", _sale(order)
+    elif kind == "order.refund_due" and payment is not None:
+        if order.confirmed_at:
+            name, sides = "reversal", _reversal(order)
+        else:
+            name = "receipt"
+            sides = {"provider_clearing": payment.captured, "refunds": -payment.captured}
+    elif kind == "order.refunded" and payment is not None:
+        name = "refund"
+        sides = {"refunds": payment.refund, "provider_clearing": -payment.refund}
+    else:
+        return []
+    at = order.changed_at or order.placed_at
+    return [
+        (order.occurrence, order.id, name, account, organization, amount, order.currency, at)
+        for account, amount in sides.items()
+        if amount
+    ]
+
+
+def _sale(order: Order) -> dict[str, int]:
+    return {
+        "provider_clearing": order.total,
+        "organizer_payable": order.discount - order.subtotal,
+        "platform_fees": -order.platform_fee,
+        "payment_fees": -order.payment_fee,
+        "tax_payable": -order.tax,
+    }
+
+
+def _reversal(order: Order) -> dict[str, int]:
+    sides = {account: -amount for account, amount in _sale(order).items()}
+    del sides["provider_clearing"]  # the money is still there
+    return {**sides, "refunds": -order.total}

@@ -1,0 +1,1 @@
+"""The hot plane: holds, checkout, orders, and the deadlines that end them."""

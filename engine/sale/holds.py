@@ -1,0 +1,121 @@
+"""Holds: taking stock for a buyer, for a while (FEATURES D)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.core.ids import new_id
+from engine.sale.backlog import Backlog
+from engine.sale.documents import Hold
+from engine.sale.failures import raise_failure
+from engine.sale.lines import changed_lines, wanted_lines
+from engine.sale.occurrences import Occurrences, Published
+from engine.sale.requests import HoldChange, HoldRequest, Idempotency
+from engine.sale.views import HoldView, hold_view
+from engine.store.codes import Code
+from engine.store.commands import Commands
+
+_decode = msgspec.msgpack.Decoder(Hold).decode
+
+
+class Holds:
+    """The buyer's cart. ``buyer``: the token's subject; every hold is reached only through it."""
+
+    def __init__(self, commands: Commands, occurrences: Occurrences, backlog: Backlog) -> None:
+        self._commands = commands
+        self._occurrences = occurrences
+        self._backlog = backlog
+
+    async def acquire(
+        self, buyer: str, occurrence: str, request: HoldRequest, idempotency: Idempotency
+    ) -> HoldView:
+        """Hold all lines, or none. The same key and request give the same hold.
+
+        Raises ``LinesUnavailableError`` (every failing line named), ``HoldExistsError``,
+        ``NotOnSaleError``, ``SalePausedError``, ``IdempotencyMismatchError``,
+        ``BacklogFullError``, ``OverloadedError``, ``StoreUnavailableError``.
+        """
+        self._backlog.check()
+        published = self._occurrences.loaded(occurrence) or await self._occurrences.get(occurrence)
+        answer = await self._commands.acquire(
+            published.place,
+            buyer,
+            new_id(),
+            idempotency.key_digest,
+            idempotency.body_digest,
+            wanted_lines(published, request.lines),
+        )
+        return await self._view(published, answer)
+
+    async def read(self, buyer: str, occurrence: str, hold: str) -> HoldView:
+        """Return the buyer's hold. Raises ``HoldUnknownError``, ``HoldExpiredError``."""
+        published = await self._occurrences.get(occurrence)
+        answer = await self._commands.read(published.place, "h", hold, buyer)
+        return await self._view(published, answer)
+
+    async def change(
+        self,
+        buyer: str,
+        occurrence: str,
+        hold: str,
+        change: HoldChange,
+        idempotency: Idempotency | None,
+    ) -> HoldView:
+        """Add and remove, together or not at all; an addition gives the hold its full time."""
+        published = await self._occurrences.get(occurrence)
+        if change.add:
+            self._backlog.check()
+        add, remove = changed_lines(published, change)
+        answer = await self._commands.change(
+            published.place,
+            buyer,
+            hold,
+            idempotency.key_digest if idempotency else b"",
+            idempotency.body_digest if idempotency else bytes(16),
+            add,
+            remove,
+        )
+        return await self._view(published, answer)
+
+    async def extend(
+        self, buyer: str, occurrence: str, hold: str, idempotency: Idempotency
+    ) -> HoldView:
+        """Give the hold its full time again, never past its longest time."""
+        published = await self._occurrences.get(occurrence)
+        answer = await self._commands.extend(
+            published.place, buyer, hold, idempotency.key_digest, idempotency.body_digest
+        )
+        return await self._view(published, answer)
+
+    async def release(self, buyer: str, occurrence: str, hold: str) -> None:
+        """Give everything back. What has run out or was released before is released as well."""
+        published = await self._occurrences.get(occurrence)
+        answer = await self._commands.release(published.place, buyer, hold)
+        if answer[0] != Code.OK:
+            raise_failure(published, answer)
+
+    async def read_for_order(
+        self, published: Published, buyer: str, hold: str
+    ) -> tuple[Hold | None, str]:
+        """Return the hold that an order is to be made of; or None and the order it has become.
+
+        Raises ``HoldUnknownError``, ``HoldExpiredError``.
+        """
+        answer = await self._commands.read(published.place, "h", hold, buyer)
+        if answer[0] == Code.OK:
+            return _decode(answer[1]), ""
+        if answer[0] != Code.HOLD_ENDED or not answer[2]:
+            raise_failure(published, answer)
+        return None, answer[2].decode()
+
+    async def _view(self, published: Published, answer: list[Any]) -> HoldView:
+        if answer[0] != Code.OK:
+            raise_failure(published, answer)
+        hold = _decode(answer[1])
+        try:
+            return hold_view(published, hold, answer[2], answer[3])
+        except IndexError:  # it names what a publication of this moment has added
+            published = await self._occurrences.reload(published.snapshot.occurrence)
+            return hold_view(published, hold, answer[2], answer[3])

@@ -1,0 +1,153 @@
+"""Checkout, and orders as their buyer uses them (FEATURES E)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from engine.core.errors import InvalidRequestError
+from engine.core.ids import new_id
+from engine.core.money import order_total
+from engine.payments.provider import PaymentProvider
+from engine.sale.documents import Hold, Order
+from engine.sale.holds import Holds
+from engine.sale.occurrences import Occurrences, Published
+from engine.sale.requests import CheckoutRequest, Idempotency
+from engine.sale.settlement import Settlement, decode_order
+from engine.sale.views import CheckoutView, OrderView, order_view, payment_view
+from engine.store.codes import Code
+from engine.store.commands import Commands
+
+_REPRICE_MAX = 3  # a hold that its owner keeps changing meanwhile is the owner's business
+
+
+class Orders:
+    """Makes orders of holds and answers for them. ``buyer``: the token's subject."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        occurrences: Occurrences,
+        holds: Holds,
+        settlement: Settlement,
+        provider: PaymentProvider,
+    ) -> None:
+        self._commands = commands
+        self._occurrences = occurrences
+        self._holds = holds
+        self._settlement = settlement
+        self._provider = provider
+
+    async def checkout(
+        self,
+        buyer: str,
+        occurrence: str,
+        hold: str,
+        request: CheckoutRequest,
+        idempotency: Idempotency,
+    ) -> CheckoutView:
+        """Make the order of a hold and its payment intent. The same hold gives the same order.
+
+        Raises ``HoldUnknownError``, ``HoldExpiredError``, ``HoldChangedError``,
+        ``IdempotencyMismatchError``; ``PaymentUnavailableError`` when the order is made but
+        the provider does not answer: repeating the request goes on from there.
+        """
+        published = await self._occurrences.get(occurrence)
+        for _ in range(_REPRICE_MAX):
+            found, _order = await self._holds.read_for_order(published, buyer, hold)
+            answer = await self._commands.place_order(
+                published.place,
+                buyer,
+                hold,
+                found.version if found else 1,
+                new_id(),
+                idempotency.key_digest,
+                idempotency.body_digest,
+                self._details(published, found, request),
+            )
+            if answer[0] != Code.HOLD_CHANGED:
+                break
+        order = decode_order(published, answer)
+        if order.state == "pending":
+            intent = await self._settlement.intent_of(published, order)
+            if intent.status == "open":
+                return CheckoutView(
+                    order=order_view(published, order, answer[2], answer[3]),
+                    payment=payment_view(
+                        intent,
+                        provider=self._provider.name,
+                        publishable_key=self._provider.publishable_key,
+                    ),
+                )
+        return CheckoutView(order=order_view(published, order, answer[2], answer[3]), payment=None)
+
+    def _details(
+        self, published: Published, hold: Hold | None, request: CheckoutRequest
+    ) -> dict[str, Any]:
+        """Return what the order is made with; nothing counts when the hold is an order already."""
+        lines = hold.lines if hold else []
+        tickets = sum(line.quantity for line in lines)
+        if hold and len(request.attendees) > tickets:
+            raise InvalidRequestError(
+                f"The hold has {tickets} tickets: name at most as many attendees",
+                path="$.attendees",
+            )
+        snapshot = published.snapshot
+        total = order_total(
+            sum(line.price * line.quantity for line in lines),
+            tickets,
+            fees=snapshot.fees,
+            tax_rate_bp=snapshot.tax_rate_bp,
+        )
+        return {
+            "subtotal": total.subtotal,
+            "discount": total.discount,
+            "platform_fee": total.platform_fee,
+            "payment_fee": total.payment_fee,
+            "tax": total.tax,
+            "total": total.total,
+            "currency": snapshot.currency,
+            "email": request.email,
+            "name": request.name,
+            "attendees": request.attendees,
+            "provider": self._provider.name,
+        }
+
+    async def read(self, buyer: str, occurrence: str, order: str) -> OrderView:
+        """Return the buyer's order. Raises ``OrderUnknownError``."""
+        published = await self._occurrences.get(occurrence)
+        found, now, wall = await self._read(published, buyer, order)
+        return order_view(published, found, now, wall)
+
+    async def cancel(self, buyer: str, occurrence: str, order: str) -> OrderView:
+        """Cancel the buyer's pending order; repeating it changes nothing.
+
+        Raises ``OrderUnknownError``, ``OrderStateError``.
+        """
+        published = await self._occurrences.get(occurrence)
+        found, now, wall = await self._read(published, buyer, order)
+        # a buyer who goes away must not leave it half done
+        found = await asyncio.shield(self._settlement.cancel(published, found, "buyer"))
+        return order_view(published, found, now, wall)
+
+    async def settle(self, buyer: str, occurrence: str, order: str) -> OrderView:
+        """Ask the provider about the buyer's order and do what it says.
+
+        Raises ``OrderUnknownError``, ``PaymentUnavailableError``.
+        """
+        published = await self._occurrences.get(occurrence)
+        found, now, wall = await self._read(published, buyer, order)
+        if found.state in {"pending", "cancelling"}:
+            intent = await self._settlement.intent_of(published, found)
+            found = await asyncio.shield(self._settlement.apply(published, intent))
+        return order_view(published, found, now, wall)
+
+    async def give_back(self, occurrence: str, order: str, reason: str) -> Order:
+        """Refund a confirmed order in full, on behalf of the organizer."""
+        published = await self._occurrences.get(occurrence)
+        found = await self._settlement.read(published, order)
+        return await self._settlement.give_back(published, found, reason)
+
+    async def _read(self, published: Published, buyer: str, order: str) -> tuple[Order, int, int]:
+        answer = await self._commands.read(published.place, "o", order, buyer)
+        return decode_order(published, answer), answer[2], answer[3]

@@ -1,0 +1,77 @@
+"""What a buyer may ask for. The same structs validate and make the OpenAPI document.
+
+Bounds here keep every list short; the store's scripts check again what they
+are given. Seats are named by the ``guid`` of the seating plan, ticket types by
+their ``code``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+LINES_MAX = 20
+SEATS_MAX = 100
+
+Code = Annotated[str, Meta(min_length=1, max_length=64)]
+Guid = Annotated[str, Meta(min_length=1, max_length=64)]
+Quantity = Annotated[int, Meta(ge=1, le=SEATS_MAX)]
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """16-byte digests of the Idempotency-Key, and of the request that it stands for."""
+
+    key_digest: bytes
+    body_digest: bytes
+
+
+class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Tickets of one type: name the ``seats``, or give a ``quantity``.
+
+    A quantity of an assigned type asks for the best available seats, together
+    in one row; ``allow_split`` accepts the nearest seats apart when no row has
+    room for all.
+    """
+
+    ticket_type: Code
+    seats: Annotated[list[Guid], Meta(min_length=1, max_length=SEATS_MAX)] | None = None
+    quantity: Quantity | None = None
+    allow_split: bool = False
+
+
+class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A new hold: all lines, or none."""
+
+    lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=LINES_MAX)]
+
+
+class RemoveRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Give back named seats, or a quantity of a general type."""
+
+    ticket_type: Code
+    seats: Annotated[list[Guid], Meta(min_length=1, max_length=SEATS_MAX)] | None = None
+    quantity: Quantity | None = None
+
+
+class HoldChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Additions and removals, applied together or not at all."""
+
+    add: Annotated[list[LineRequest], Meta(max_length=LINES_MAX)] = []
+    remove: Annotated[list[RemoveRequest], Meta(max_length=LINES_MAX)] = []
+
+
+_EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$(?!\n)"
+Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=_EMAIL)]
+
+# Names reach e-mail headers, PDFs and PostgreSQL: no control characters ($ alone lets a last \n by).
+PlainText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+
+
+class CheckoutRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who buys. ``attendees``: one name a ticket, in the order of the hold's lines."""
+
+    email: Email
+    name: Annotated[PlainText, Meta(min_length=1)]
+    attendees: Annotated[list[PlainText], Meta(max_length=SEATS_MAX)] = []

@@ -1,0 +1,154 @@
+"""The sale as the edge and the worker use it: everything of the hot plane, put together."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from engine.core.errors import StoreUnavailableError
+from engine.payments.provider import PaymentProvider
+from engine.sale.backlog import Backlog
+from engine.sale.documents import Order
+from engine.sale.expiry import Expiry
+from engine.sale.holds import Holds
+from engine.sale.occurrences import Occurrences, Published
+from engine.sale.orders import Orders
+from engine.sale.requests import CheckoutRequest, HoldChange, HoldRequest, Idempotency
+from engine.sale.settlement import Settlement
+from engine.sale.views import CheckoutView, HoldView, OrderView
+from engine.settings import Settings
+from engine.store.batcher import Batcher
+from engine.store.codes import Code
+from engine.store.commands import Commands
+
+
+class Sale:
+    """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's."""
+
+    def __init__(self, settings: Settings, client: Redis, provider: PaymentProvider) -> None:
+        self.batcher = Batcher(
+            settings.redis_url,
+            size_max=settings.batch_size_max,
+            queue_max=settings.batch_queue_max,
+        )
+        self.commands = Commands(self.batcher)
+        self.known = Occurrences(client)
+        self.backlog = Backlog(
+            client, length_max=settings.backlog_max, poll_ms=settings.backlog_poll_ms
+        )
+        self._provider = provider
+        self.settlement = Settlement(self.commands, provider)
+        self.holds = Holds(self.commands, self.known, self.backlog)
+        self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
+        self.expiry = Expiry(self.commands, self.known, self.settlement)
+
+    async def start(self) -> None:
+        """Start the tasks that the sale lives on."""
+        await self.batcher.start()
+        await self.known.start()
+        await self.backlog.start()
+
+    async def stop(self) -> None:
+        """Stop them, in reverse order."""
+        await self.backlog.stop()
+        await self.known.stop()
+        await self.batcher.stop()
+
+    async def occurrences(self) -> list[Published]:
+        """Return what is published."""
+        return await self.known.all()
+
+    async def published(self, occurrence: str) -> Published:
+        """Return a published occurrence. Raises ``OccurrenceUnknownError``."""
+        return await self.known.get(occurrence)
+
+    async def acquire(
+        self, buyer: str, occurrence: str, request: HoldRequest, idempotency: Idempotency
+    ) -> HoldView:
+        """See :meth:`Holds.acquire`."""
+        return await self.holds.acquire(buyer, occurrence, request, idempotency)
+
+    async def read_hold(self, buyer: str, occurrence: str, hold: str) -> HoldView:
+        """See :meth:`Holds.read`."""
+        return await self.holds.read(buyer, occurrence, hold)
+
+    async def change(
+        self,
+        buyer: str,
+        occurrence: str,
+        hold: str,
+        change: HoldChange,
+        idempotency: Idempotency | None,
+    ) -> HoldView:
+        """See :meth:`Holds.change`."""
+        return await self.holds.change(buyer, occurrence, hold, change, idempotency)
+
+    async def extend(
+        self, buyer: str, occurrence: str, hold: str, idempotency: Idempotency
+    ) -> HoldView:
+        """See :meth:`Holds.extend`."""
+        return await self.holds.extend(buyer, occurrence, hold, idempotency)
+
+    async def release(self, buyer: str, occurrence: str, hold: str) -> None:
+        """See :meth:`Holds.release`."""
+        await self.holds.release(buyer, occurrence, hold)
+
+    async def checkout(
+        self,
+        buyer: str,
+        occurrence: str,
+        hold: str,
+        request: CheckoutRequest,
+        idempotency: Idempotency,
+    ) -> CheckoutView:
+        """See :meth:`Orders.checkout`."""
+        return await self.orders.checkout(buyer, occurrence, hold, request, idempotency)
+
+    async def read_order(self, buyer: str, occurrence: str, order: str) -> OrderView:
+        """See :meth:`Orders.read`."""
+        return await self.orders.read(buyer, occurrence, order)
+
+    async def cancel_order(
+        self, buyer: str, occurrence: str, order: str, idempotency: Idempotency
+    ) -> OrderView:
+        """See :meth:`Orders.cancel`; the step is its own repetition, so the key decides nothing."""
+        del idempotency
+        return await self.orders.cancel(buyer, occurrence, order)
+
+    async def settle(self, buyer: str, occurrence: str, order: str) -> OrderView:
+        """See :meth:`Orders.settle`."""
+        return await self.orders.settle(buyer, occurrence, order)
+
+    async def give_back(self, occurrence: str, order: str, reason: str) -> Order:
+        """See :meth:`Orders.give_back`."""
+        return await self.orders.give_back(occurrence, order, reason)
+
+    async def handle_webhook(self, body: bytes, signature: str) -> None:
+        """Verify a message of the provider and do what it says; returns once that is recorded.
+
+        Doubled, late and shuffled messages do no harm: the message says which
+        intent to look at, and a state only moves forward. Raises
+        ``WebhookRejectedError``; any other error asks the provider to repeat.
+        """
+        event = self._provider.parse_webhook(body, signature)
+        intent = event.intent
+        if intent is None or not intent.order or not intent.occurrence:
+            return
+        published = await self.known.get(intent.occurrence)
+        await asyncio.shield(self.settlement.apply(published, intent))
+
+    async def pause(self, occurrence: str) -> None:
+        """Stop the sale clock of an occurrence."""
+        await self._clock(occurrence, "pause")
+
+    async def resume(self, occurrence: str) -> None:
+        """Let the sale clock go on."""
+        await self._clock(occurrence, "resume")
+
+    async def _clock(self, occurrence: str, step: str) -> None:
+        published = await self.known.get(occurrence)
+        run = self.commands.pause if step == "pause" else self.commands.resume
+        answer = await run(published.place)
+        if answer[0] != Code.OK:
+            raise StoreUnavailableError

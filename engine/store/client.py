@@ -1,0 +1,56 @@
+"""Connections for everything that is not a batched command: reads, streams, publication."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from engine.store import scripts
+from engine.store.packing import pack, unpack
+
+
+def connect(url: str, *, connections_max: int = 16) -> Redis:
+    """Return a client with a bounded pool; replies are bytes. Close it with ``aclose()``."""
+    return Redis.from_url(
+        url,
+        decode_responses=False,
+        max_connections=connections_max,
+        socket_connect_timeout=2,
+        socket_timeout=10,
+        driver_info=None,  # else the library reads its version from disk at every connection
+    )
+
+
+async def get(client: Redis, key: str) -> bytes | None:
+    """Return a string, or None: replies are bytes, which the library's types do not know."""
+    return cast("bytes | None", await client.get(key))
+
+
+async def mget(client: Redis, names: Sequence[str | bytes]) -> list[bytes | None]:
+    """Return many strings, in the order of their names."""
+    return cast("list[bytes | None]", await client.mget(names))
+
+
+async def hgetall(client: Redis, key: str) -> dict[bytes, bytes]:
+    """Return a whole hash."""
+    return cast("dict[bytes, bytes]", await client.hgetall(key))
+
+
+async def run_script(client: Redis, name: str, prefix: str, argument: bytes) -> Any:
+    """Run one script and return its unpacked answer (raw bytes within it)."""
+    script = scripts.SCRIPTS[name]
+    try:
+        reply = await client.evalsha(script.sha, 1, prefix, argument)
+    except NoScriptError:
+        reply = await client.eval(script.text, 1, prefix, argument)
+    return unpack(cast("bytes", reply))
+
+
+async def run_one(client: Redis, name: str, prefix: str, request: list[Any]) -> list[Any]:
+    """Run a batched command with a single request and return its answer ``[code, ...]``."""
+    answers = await run_script(client, name, prefix, pack([request]))
+    answer: list[Any] = answers[0]
+    return answer

@@ -1,0 +1,164 @@
+"""Reads the Redis side of a sale as a whole: for the audit, the rebuild, and new processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from engine.core.errors import OccurrenceUnknownError
+from engine.sale.documents import Hold, Order
+from engine.sale.snapshot import Snapshot
+from engine.store import keys
+from engine.store.client import get, hgetall, mget
+from engine.store.packing import unpack
+
+_PAGE = 500
+_order = msgspec.msgpack.Decoder(Order)
+_hold = msgspec.msgpack.Decoder(Hold)
+_snapshot = msgspec.msgpack.Decoder(Snapshot)
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """What the scripts know of an occurrence, as far as others need it."""
+
+    version: int
+    names: list[str]
+    capacities: list[int]
+
+
+class Counter(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool of stock as it stands: available + held + sold + blocked = capacity (FEATURES D5)."""
+
+    key: str
+    capacity: int
+    free: int
+    held: int
+    sold: int
+    blocked: int
+
+
+class SaleClock(msgspec.Struct, frozen=True, kw_only=True):
+    """``paused_since``: wall-clock ms, 0: it runs. ``paused_ms``: earlier pauses in all."""
+
+    paused_since: int
+    paused_ms: int
+
+
+async def published(client: Redis) -> dict[str, int]:
+    """Return all occurrences that are published, with their shards."""
+    found = await hgetall(client, keys.OCCURRENCES)
+    return {name.decode(): int(shard) for name, shard in found.items()}
+
+
+async def shard_of(client: Redis, occurrence: str) -> int:
+    """Return the shard of an occurrence. Raises ``OccurrenceUnknownError``."""
+    shard = await client.hget(keys.OCCURRENCES, occurrence)
+    if shard is None:
+        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+    return int(shard)
+
+
+async def read_snapshot(client: Redis, occurrence: str) -> Snapshot:
+    """Return the snapshot the sale runs on. Raises ``OccurrenceUnknownError``."""
+    shard = await shard_of(client, occurrence)
+    packed = await get(client, f"{keys.prefix(shard, occurrence)}:snapshot")
+    if packed is None:
+        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+    return _snapshot.decode(packed)
+
+
+async def read_configuration(client: Redis, shard: int, occurrence: str) -> Configuration:
+    """Return the scripts' configuration. Raises ``OccurrenceUnknownError``."""
+    packed = await get(client, f"{keys.prefix(shard, occurrence)}:conf")
+    if packed is None:
+        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+    # its ticket types are packed on their own and are no text: only the rest is decoded
+    values: dict[bytes, Any] = unpack(packed)
+    return Configuration(
+        version=values[b"version"],
+        names=[name.decode() for name in values[b"names"]],
+        capacities=values[b"capacities"],
+    )
+
+
+async def read_counters(client: Redis, shard: int, occurrence: str) -> list[Counter]:
+    """Return every counter as it stands."""
+    configuration = await read_configuration(client, shard, occurrence)
+    packed = await get(client, f"{keys.prefix(shard, occurrence)}:stock")
+    if packed is None:
+        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+    stock: list[int] = unpack(packed)
+    return [
+        Counter(
+            key=name,
+            capacity=capacity,
+            free=stock[i * 4 + 1],
+            held=stock[i * 4 + 2],
+            sold=stock[i * 4 + 3],
+            blocked=stock[i * 4 + 4],
+        )
+        for i, (name, capacity) in enumerate(
+            zip(configuration.names, configuration.capacities, strict=True)
+        )
+    ]
+
+
+async def read_seats(client: Redis, shard: int, occurrence: str) -> list[bytes]:
+    """Return the sections' strings: '.' free, 'h' held, 's' sold, 'x' blocked, '|' between rows."""
+    snapshot = await read_snapshot(client, occurrence)
+    if not snapshot.sections:
+        return []
+    prefix = keys.prefix(shard, occurrence)
+    found = await mget(client, [f"{prefix}:seats:{i}" for i in range(len(snapshot.sections))])
+    return [string or b"" for string in found]
+
+
+async def read_clock(client: Redis, shard: int, occurrence: str) -> SaleClock:
+    """Return how the sale clock differs from the wall clock."""
+    packed = await get(client, f"{keys.prefix(shard, occurrence)}:clock")
+    since, total = unpack(packed) if packed else (0, 0)
+    return SaleClock(paused_since=since, paused_ms=total)
+
+
+async def read_deadlines(client: Redis, shard: int, occurrence: str) -> dict[str, int]:
+    """Return all deadlines, sale-clock ms, by member ("h" or "o" and the id)."""
+    found: dict[str, int] = {}
+    async for member, score in client.zscan_iter(
+        f"{keys.prefix(shard, occurrence)}:due", count=_PAGE
+    ):
+        found[member.decode()] = int(score)
+    return found
+
+
+async def iter_orders(client: Redis, shard: int, occurrence: str) -> AsyncIterator[Order]:
+    """Yield every order of the occurrence once; pages of SCAN, so not for a hot path."""
+    async for packed in _documents(client, f"{keys.prefix(shard, occurrence)}:o:"):
+        yield _order.decode(packed)
+
+
+async def iter_holds(client: Redis, shard: int, occurrence: str) -> AsyncIterator[Hold]:
+    """Yield every active hold of the occurrence once."""
+    async for packed in _documents(client, f"{keys.prefix(shard, occurrence)}:h:"):
+        yield _hold.decode(packed)
+
+
+async def _documents(client: Redis, prefix: str) -> AsyncIterator[bytes]:
+    seen: set[bytes] = set()  # SCAN may name a key twice
+    page: list[bytes] = []
+    async for key in client.scan_iter(match=f"{prefix}*", count=_PAGE):
+        if key in seen:
+            continue
+        seen.add(key)
+        page.append(key)
+        if len(page) >= _PAGE:
+            for value in await mget(client, page):
+                if value is not None:
+                    yield value
+            page = []
+    if page:
+        for value in await mget(client, page):
+            if value is not None:
+                yield value

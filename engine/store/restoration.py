@@ -1,0 +1,233 @@
+"""Writes the Redis side of an occurrence anew, from what PostgreSQL and the streams kept.
+
+Not atomic and not for a sale that runs: the caller sees to it that nobody sells
+meanwhile. The configuration is written last, so until everything else is there
+the occurrence counts as not published and every command is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from engine.core.errors import ConflictError
+from engine.sale.documents import Hold, Line, Order
+from engine.sale.snapshot import Snapshot
+from engine.store import keys, layout
+from engine.store.inspection import SaleClock
+from engine.store.packing import pack
+
+_PAGE = 500
+_BYTE_OF = {"held": b"h", "sold": b"s"}
+_STATES_HELD = {"pending", "cancelling"}
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written. ``holds_dropped``: holds whose stock an order has."""
+
+    orders: int
+    holds: int
+    holds_dropped: int
+
+
+class _Stock:
+    """The stock of an occurrence as lines are taken from it again."""
+
+    def __init__(self, snapshot: Snapshot, known: list[str]) -> None:
+        self.plan = layout.lay_out(snapshot)
+        self.counters = layout.counters(snapshot, known)
+        self.index_of = {counter.name: i for i, counter in enumerate(self.counters)}
+        self.values = [1]
+        for counter in self.counters:
+            self.values += [counter.capacity - counter.blocked, 0, 0, counter.blocked]
+        self.sections = [bytearray(section.seats) for section in self.plan.sections]
+        self._snapshot = snapshot
+
+    def take(self, lines: Iterable[Line], state: str) -> bool:
+        """Take the lines as "held" or "sold"; False, and nothing taken, when they are not free."""
+        lines = list(lines)
+        seats = [
+            pair for line in lines for pair in zip(line.seats[::2], line.seats[1::2], strict=True)
+        ]
+        if any(self.sections[section][at : at + 1] != b"." for section, at in seats):
+            return False
+        need: dict[int, int] = {}
+        for line in lines:
+            for counter in self._counters_of(line):
+                need[counter] = need.get(counter, 0) + line.quantity
+        if any(self.values[counter * 4 + 1] < n for counter, n in need.items()):
+            return False
+        for counter, n in need.items():
+            self.values[counter * 4 + 1] -= n
+            self.values[counter * 4 + (2 if state == "held" else 3)] += n
+        for section, at in seats:
+            self.sections[section][at : at + 1] = _BYTE_OF[state]
+        return True
+
+    def _counters_of(self, line: Line) -> list[int]:
+        kind = self._snapshot.ticket_types[line.type]
+        names = [f"quota:{self._snapshot.quotas[i].code}" for i in kind.quotas]
+        if kind.category is not None:
+            names.append(f"category:{self._snapshot.categories[kind.category].name}")
+        tier = kind.tiers[line.tier]
+        if tier.capacity is not None:
+            names.append(f"tier:{kind.code}/{tier.code}")
+        return [self.index_of[name] for name in names]
+
+
+class _Pages:
+    """Writes strings, many at a time."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._page: dict[str, bytes] = {}
+
+    async def put(self, key: str, value: bytes) -> None:
+        self._page[key] = value
+        if len(self._page) >= _PAGE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        if self._page:
+            await self._client.mset(self._page)
+            self._page = {}
+
+
+class _Restoration:
+    """What has been restored of an occurrence so far."""
+
+    def __init__(self, client: Redis, snapshot: Snapshot, prefix: str, stock: _Stock) -> None:
+        self._types = len(snapshot.ticket_types)
+        self._prefix = prefix
+        self._stock = stock
+        self._buyers: dict[str, dict[str, Any]] = {}
+        self._due: dict[str, int] = {}
+        self._pages = _Pages(client)
+        self._client = client
+
+    async def add_order(self, order: Order) -> None:
+        """Write an order and take its stock. Raises ``ConflictError``."""
+        pending = order.state in _STATES_HELD
+        if pending or order.state == "confirmed":
+            if not self._stock.take(order.lines, "held" if pending else "sold"):
+                raise ConflictError(
+                    f"order {order.id} has stock that another order has too: "
+                    "run `onsale audit` and look at both before rebuilding"
+                )
+            self._count(order.buyer, order.lines)
+        if pending:
+            self._due[f"o{order.id}"] = order.pay_by
+        elif order.payment and order.payment.refund and not order.payment.refund_id:
+            self._due[f"o{order.id}"] = 0
+        await self._pages.put(f"{self._prefix}:o:{order.id}", msgspec.msgpack.encode(order))
+
+    async def add_hold(self, hold: Hold) -> bool:
+        """Write a hold and take its stock; False when that is not free."""
+        if not self._stock.take(hold.lines, "held"):
+            return False
+        self._count(hold.buyer, hold.lines)["hold"] = hold.id
+        self._due[f"h{hold.id}"] = hold.expires
+        await self._pages.put(f"{self._prefix}:h:{hold.id}", msgspec.msgpack.encode(hold))
+        return True
+
+    async def finish(self) -> None:
+        """Write the buyers and the deadlines."""
+        for buyer, document in self._buyers.items():
+            await self._pages.put(f"{self._prefix}:b:{buyer}", pack(document))
+        await self._pages.flush()
+        members = list(self._due.items())
+        for at in range(0, len(members), _PAGE):
+            await self._client.zadd(f"{self._prefix}:due", dict(members[at : at + _PAGE]))
+
+    def _count(self, buyer: str, lines: list[Line]) -> dict[str, Any]:
+        document = self._buyers.setdefault(
+            buyer, {"hold": "", "ended": [], "counts": [0] * self._types, "keys": []}
+        )
+        for line in lines:
+            document["counts"][line.type] += line.quantity
+        return document
+
+
+async def restore(
+    client: Redis,
+    snapshot: Snapshot,
+    shard: int,
+    *,
+    orders: AsyncIterable[Order],
+    holds: Iterable[Hold] = (),
+    sequence: int,
+    version: int,
+    counter_names: list[str] | None = None,
+    clock: SaleClock | None = None,
+) -> Restored:
+    """Delete the occurrence's keys and write them again.
+
+    ``orders``: every order ever made; ``holds``: those that were still readable.
+    ``sequence``: the highest order sequence of the shard known anywhere.
+    ``version``: of the configuration, higher than any before. ``counter_names``:
+    the order of the counters before, when it is known.
+    Raises ``ConflictError`` when two orders have the same stock: then
+    PostgreSQL contradicts itself and a person must look.
+    """
+    prefix = keys.prefix(shard, snapshot.occurrence)
+    await _clear(client, prefix)
+    stock = _Stock(snapshot, counter_names or [])
+    restoration = _Restoration(client, snapshot, prefix, stock)
+    count = kept = dropped = 0
+    async for order in orders:
+        await restoration.add_order(order)
+        count += 1
+    for hold in holds:
+        if await restoration.add_hold(hold):
+            kept += 1
+        else:
+            dropped += 1
+    await restoration.finish()
+    await _write_inventory(client, prefix, snapshot, stock, clock)
+    current = int(await client.get(keys.sequence(shard)) or 0)
+    if sequence > current:
+        await client.set(keys.sequence(shard), sequence)
+    await client.set(
+        f"{prefix}:conf", layout.packed_configuration(snapshot, stock.counters, version)
+    )
+    await client.hset(keys.OCCURRENCES, snapshot.occurrence, str(shard))
+    await client.incr(keys.CATALOGUE)
+    return Restored(orders=count, holds=kept, holds_dropped=dropped)
+
+
+async def _clear(client: Redis, prefix: str) -> None:
+    await client.delete(f"{prefix}:conf")  # first: from here on it is not published
+    page: list[bytes] = []
+    async for key in client.scan_iter(match=f"{prefix}:*", count=_PAGE):
+        page.append(key)
+        if len(page) >= _PAGE:
+            await client.delete(*page)
+            page = []
+    if page:
+        await client.delete(*page)
+
+
+async def _write_inventory(
+    client: Redis, prefix: str, snapshot: Snapshot, stock: _Stock, clock: SaleClock | None
+) -> None:
+    for i, section in enumerate(stock.plan.sections):
+        await client.mset(
+            {
+                f"{prefix}:seats:{i}": bytes(stock.sections[i]),
+                f"{prefix}:categories:{i}": section.categories,
+                f"{prefix}:segments:{i}": section.segments,
+            }
+        )
+    for i, rank in enumerate(stock.plan.ranks):
+        await client.set(f"{prefix}:rank:{i}", rank)
+    await client.mset(
+        {
+            f"{prefix}:marks": layout.packed_marks(snapshot),
+            f"{prefix}:stock": pack(stock.values),
+            f"{prefix}:snapshot": msgspec.msgpack.encode(snapshot),
+            f"{prefix}:clock": pack([clock.paused_since, clock.paused_ms] if clock else [0, 0]),
+        }
+    )

@@ -1,0 +1,1 @@
+"""The background processes: the write-behind, expiry, and what watches them."""

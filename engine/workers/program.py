@@ -1,0 +1,55 @@
+"""The worker process: its connections, its services, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from engine.payments import make_provider
+from engine.persist.consumer import Consumer, connect_pool
+from engine.sale.service import Sale
+from engine.settings import Settings
+from engine.store.client import connect
+from engine.workers.endpoint import endpoint
+from engine.workers.runner import Runner
+from engine.workers.service import Periodic
+from engine.workers.status import Status
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> int:
+    """Run all services until SIGTERM or SIGINT. Returns the exit code.
+
+    1 when a service had to give up. Raises ``OSError`` when the metrics port is taken.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = connect(settings.redis_url)
+    pool = await connect_pool(settings.database_url)
+    provider = make_provider(settings)
+    sale = Sale(settings, client, provider)
+    await sale.start()
+    runner = Runner(
+        [
+            Consumer(
+                client, pool, batch=settings.persist_batch, dead_max=settings.persist_dead_max
+            ),
+            Periodic("expiry", settings.sweep_interval_ms / 1000, sale.expiry.run_once),
+            Status(client, pool),
+        ]
+    )
+    try:
+        async with endpoint(runner, settings.worker_metrics_port) as port:
+            log.info("the worker runs", extra={"metrics_port": port})
+            await runner.run(stop)
+    finally:
+        await sale.stop()
+        await provider.close()
+        pool.terminate()  # everything is finished; a server that is away must not hold us up
+        await client.aclose()
+    log.info("the worker has stopped")
+    return int(any(state.stopped for state in runner.states.values()))

@@ -1,0 +1,33 @@
+-- Give a hold its full time again, never past its end of ends.
+--
+-- KEYS[1]  prefix of the occurrence
+-- ARGV[1]  msgpack list of {buyer, hold, key, body}
+-- Answers  {OK, hold, now, wall}, INVALID, NOT_PUBLISHED, KEY_REUSED, HOLD_UNKNOWN, {HOLD_ENDED, how, order}
+-- Records  none
+-- @include "batch"
+-- @include "hold"
+
+local function extend(request)
+  local buyer_id, hold_id, key, body = request[1], request[2], request[3], request[4]
+  if not (is_id(buyer_id) and is_id(hold_id) and is_digest(key) and is_digest(body)) then
+    return { INVALID }
+  end
+  local before = answered(buyer_of(buyer_id), key)
+  if before then
+    if before[2] ~= body then return { KEY_REUSED } end
+    return { OK, before[3], now, wall }
+  end
+  local hold, why = active_hold(buyer_id, hold_id)
+  if not hold then return why end
+  hold.version = hold.version + 1
+  hold.expires = math.min(now + conf.hold_ms, hold.created + conf.hold_ms_max)
+  local packed = cmsgpack.pack(hold)
+  local buyer = buyer_of(buyer_id)
+  remember(buyer, key, body, packed)
+  put_document(hold_key(hold_id), hold, packed)
+  put_document(buyer_key(buyer_id), buyer)
+  set_due('h' .. hold_id, hold.expires)
+  return { OK, packed, now, wall }
+end
+
+return run(extend)

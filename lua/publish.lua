@@ -1,0 +1,31 @@
+-- Load the inventory of an occurrence that is not published yet.
+--
+-- KEYS[1]  prefix of the occurrence
+-- ARGV[1]  msgpack {conf, stock, snapshot, sections, ranks, marks, clock}
+--   conf      packed {version, from, until, hold_ms, hold_ms_max, pay_ms, order_max, buyer_max,
+--             pools = {counter of each category}, names = {name of each counter}, capacities,
+--             types = {packed {code, category, category_char, counters, min, max, buyer_max, from, until,
+--                              tiers = {{price, counter, from, until}, ...}}, ...}}
+--   stock     packed {version, then free, held, sold, blocked of each counter}
+--   snapshot  the packed Snapshot, for everybody who reads
+--   sections  {{seats, categories, segments}, ...}  one byte, one byte, two bytes a position
+--   ranks     {8 bytes a segment of each category}; marks: packed, see includes/best_available.lua
+--   clock     packed {paused since or 0, paused in all}
+-- Answers  {OK}, {CONFLICT} it is published already
+-- Records  none: PostgreSQL had it first
+-- @include "codes"
+
+local P = KEYS[1]
+local load = cmsgpack.unpack(ARGV[1])
+if redis.call('EXISTS', P .. ':conf') == 1 then return cmsgpack.pack({ CONFLICT }) end
+local sections, ranks = load[4], load[5]
+for i = 1, #sections do
+  redis.call('MSET',
+    P .. ':seats:' .. i - 1, sections[i][1],
+    P .. ':categories:' .. i - 1, sections[i][2],
+    P .. ':segments:' .. i - 1, sections[i][3])
+end
+for i = 1, #ranks do redis.call('SET', P .. ':rank:' .. i - 1, ranks[i]) end
+redis.call('MSET', P .. ':marks', load[6], P .. ':stock', load[2], P .. ':snapshot', load[3],
+  P .. ':clock', load[7], P .. ':conf', load[1])
+return cmsgpack.pack({ OK })

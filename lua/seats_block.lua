@@ -1,0 +1,18 @@
+-- Set seats aside: all of them, or none and those that are not free.
+--
+-- KEYS[1]  prefix of the occurrence
+-- ARGV[1]  msgpack list of {{section, position, ...}}
+-- Answers  OK, INVALID, NOT_PUBLISHED, {CONFLICT, {section, position, ...}}
+-- Records  none: allocations are PostgreSQL's
+-- @include "batch"
+-- @include "best_available"
+-- @include "block"
+
+return run(function(request)
+  local seats = request[1]
+  if not are_seats(seats) then return { INVALID } end
+  local others = seats_not('.', seats)
+  if #others > 0 then return { CONFLICT, others } end
+  move_seats(seats, FREE, BLOCKED, 'x')
+  return { OK }
+end)

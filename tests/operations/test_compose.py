@@ -1,0 +1,103 @@
+"""docker-compose.yml: valid, without secrets, and as safe as the embedded servers are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.settings import Settings, SettingsError
+
+PROJECT = Path(__file__).parents[2]
+COMPOSE = PROJECT / "docker-compose.yml"
+# Validates against the compose-spec schema; its opinions on the order of keys are not asked for.
+LINTER = ("npx", "--yes", "--prefer-offline", "dclint@3.1.0", "--quiet")
+_SECRET = re.compile(r"(SECRET|PASSWORD|KEY|TOKEN)")
+_REQUIRED = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return document
+
+
+def _validate(file: Path) -> subprocess.CompletedProcess[str]:
+    if shutil.which("npx") is None:
+        pytest.skip("npx (of npm) is not installed: the compose-spec schema is not checked")
+    result = subprocess.run(
+        [*LINTER, str(file)], capture_output=True, text=True, check=False, timeout=100
+    )
+    if "npm error" in result.stderr and os.environ.get("CI") != "true":
+        pytest.skip(f"dclint could not be fetched: {result.stderr.strip().splitlines()[-1]}")
+    return result
+
+
+def test_the_file_is_valid_compose() -> None:
+    result = _validate(COMPOSE)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_validator_sees_a_mistake(tmp_path: Path) -> None:
+    wrong = tmp_path / "docker-compose.yml"
+    wrong.write_text(COMPOSE.read_text().replace("restart: unless-stopped", "restarts: yes"))
+    assert _validate(wrong).returncode != 0
+
+
+def test_every_secret_comes_from_a_variable_that_must_be_set(compose: dict[str, Any]) -> None:
+    seen = 0
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if _SECRET.search(name):
+                seen += 1
+                assert _REQUIRED.fullmatch(value), f"{name}={value}"
+            assert "@" not in value or _REQUIRED.search(value), f"a password in {name}"
+    assert seen
+
+
+def test_the_engine_starts_with_what_the_file_gives_and_with_nothing_less(
+    compose: dict[str, Any],
+) -> None:
+    given = compose["services"]["api"]["environment"]
+    filled = {name: _REQUIRED.sub("x" * 40, value) for name, value in given.items()}
+    assert Settings.from_environment(filled).environment == "production"
+    for name in given:
+        if _SECRET.search(name):
+            with pytest.raises(SettingsError, match=name):
+                Settings.from_environment({**filled, name: ""})
+
+
+def test_valkey_keeps_what_it_acknowledged(compose: dict[str, Any]) -> None:
+    valkey = compose["services"]["valkey"]
+    command = valkey["command"][-1]
+    assert "--appendonly yes" in command
+    assert "--appendfsync always" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert "--requirepass" in command
+    assert valkey["volumes"] == ["valkey:/data"]
+
+
+def test_processes_wait_for_healthy_servers_and_for_the_schema(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name in ("api", "worker"):
+        assert services[name]["depends_on"] == {
+            "migrate": {"condition": "service_completed_successfully"},
+            "postgres": {"condition": "service_healthy"},
+            "valkey": {"condition": "service_healthy"},
+        }
+    for name in ("api", "worker", "postgres", "valkey"):
+        assert "healthcheck" in services[name], name
+
+
+def test_the_image_has_only_hashed_requirements_and_no_root() -> None:
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    assert dockerfile.count("--require-hashes") == 2
+    assert "USER onsale" in dockerfile
+    assert "HEALTHCHECK" in dockerfile
+    assert "embedded" not in "".join(re.findall(r"^COPY .*$", dockerfile, re.MULTILINE))

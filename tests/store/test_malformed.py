@@ -1,0 +1,117 @@
+"""Every script, given nonsense, answers INVALID and changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from engine.core.ids import new_id
+from engine.store import scripts
+from engine.store.client import run_one
+from engine.store.codes import Code
+from engine.store.packing import pack
+from tests.store.conftest import House
+
+ID = "0" * 32
+KEY = b"k" * 16
+LINE = [3, 1, False, False]
+NOT_IDS: list[Any] = ["", "x" * 32, ID.upper().replace("0", "A"), 7, None, [], ID + "0"]
+NOT_COUNTS: list[Any] = [0, -1, 1.5, 1001, "1", None, 1e300]
+DETAILS = {"currency": "EUR"}
+
+CASES: dict[str, list[list[Any]]] = {
+    "hold_acquire": [
+        *[[bad, ID, KEY, KEY, [LINE]] for bad in NOT_IDS],
+        *[[ID, bad, KEY, KEY, [LINE]] for bad in NOT_IDS],
+        *[[ID, ID, bad, KEY, [LINE]] for bad in ("", "short", 5, None)],
+        *[[ID, ID, KEY, bad, [LINE]] for bad in ("", "short", 5, None)],
+        *[[ID, ID, KEY, KEY, bad] for bad in ([], 3, None, "lines", [3], [[]], [LINE] * 41)],
+        *[[ID, ID, KEY, KEY, [[3, bad, False, False]]] for bad in NOT_COUNTS],
+        *[[ID, ID, KEY, KEY, [[bad, 1, False, False]]] for bad in (-1, 0.5, "0", None, 1e9)],
+        *[[ID, ID, KEY, KEY, [[0, 1, bad, False]]] for bad in ([0], [0, 0, 0], [-1, 0], ["0", 0])],
+        [],
+    ],
+    "hold_change": [
+        *[[bad, ID, "", KEY, [LINE], []] for bad in NOT_IDS],
+        [ID, ID, "short", KEY, [LINE], []],
+        [ID, ID, "", KEY, 7, []],
+        [ID, ID, "", KEY, [], [[3, -1, False]]],
+        [],
+    ],
+    "hold_extend": [[bad, ID, KEY, KEY] for bad in NOT_IDS] + [[ID, ID, "", KEY], []],
+    "hold_release": [[bad, ID] for bad in NOT_IDS] + [[ID, bad] for bad in NOT_IDS],
+    "read": [["x", ID, ""], ["h", "short", ""], ["o", ID, "short"], []],
+    "sweep": [[0, 1000], [201, 1000], [10, 0], [1.5, 10], ["1", 1], []],
+    "order_place": [
+        [ID, ID, 1, ID, KEY, KEY, {}],
+        [ID, ID, 1, ID, KEY, KEY, None],
+        [ID, ID, 1, ID, KEY, KEY, DETAILS],
+        [ID, ID, 0, ID, KEY, KEY, DETAILS],
+        [],
+    ],
+    "order_attach": [[bad, "pi_1"] for bad in NOT_IDS] + [[ID, ""], [ID, "x" * 256], [ID, 7]],
+    "order_confirm": [[bad, "pi_1", 1] for bad in NOT_IDS]
+    + [[ID, "pi_1", bad] for bad in (0, -1, 1.5, "1", None)]
+    + [[ID, "", 1]],
+    "order_cancel": [[bad, "buyer", 1] for bad in NOT_IDS] + [[ID, "x" * 65, 1], [ID, "x", 0]],
+    "order_release": [[bad, ""] for bad in NOT_IDS] + [[ID, 5]],
+    "order_return": [[bad, "asked"] for bad in NOT_IDS] + [[ID, None]],
+    "order_refunded": [[bad, "re_1"] for bad in NOT_IDS] + [[ID, ""]],
+    "seats_block": [[5], ["x"], [[0]], [[-1, 0]], [[0, 0] * 10_001], []],
+    "seats_unblock": [[5], ["x"], [[0]], [[0, 0.5]], []],
+}
+WITHOUT_INPUT = {"sale_pause", "sale_resume"}
+OF_THE_PUBLISHER = {"publish", "republish"}  # their input is made by engine.store.layout alone
+
+
+def test_no_command_is_forgotten() -> None:
+    sale = {name for name in scripts.SCRIPTS if not name.startswith("guest")}
+    assert set(CASES) == sale - WITHOUT_INPUT - OF_THE_PUBLISHER
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_malformed_input_is_refused(house: House, redis_client: Redis, name: str) -> None:
+    before = await _dump(redis_client)
+    for case in CASES[name]:
+        answer = await run_one(redis_client, name, house.place, case)
+        assert answer == [Code.INVALID], case
+    assert await _dump(redis_client) == before
+
+
+@pytest.mark.parametrize("name", [*CASES, *WITHOUT_INPUT])
+async def test_an_occurrence_that_is_not_published_is_refused(
+    redis_client: Redis, name: str
+) -> None:
+    place = "{s07}:" + new_id()
+    case = CASES[name][0] if name in CASES else [0]
+    assert await run_one(redis_client, name, place, case) == [Code.NOT_PUBLISHED]
+    assert await redis_client.dbsize() == 0
+
+
+async def test_seats_that_are_none_are_named(house: House) -> None:
+    for seats in ([0, 6], [9, 0], [0, 20], [65535, 65535]):
+        answer = await house.acquire([0, 1, seats, False])
+        assert answer == [Code.LINES, [[0, 24, seats]]]
+
+
+async def test_a_batch_is_bounded(house: House, redis_client: Redis) -> None:
+    from redis.exceptions import ResponseError
+
+    requests = pack([["h", ID, ""]] * 1001)
+    with pytest.raises(ResponseError, match="at most 1000"):
+        await redis_client.eval(scripts.SCRIPTS["read"].text, 1, house.place, requests)
+
+
+def test_no_script_scans_keys() -> None:
+    for path in Path("lua").rglob("*.lua"):
+        text = path.read_text()
+        assert "'KEYS'" not in text
+        assert "'SCAN'" not in text
+
+
+async def _dump(client: Redis) -> dict[bytes, bytes | None]:
+    names = sorted([key async for key in client.scan_iter()])
+    return {name: await client.dump(name) for name in names}
