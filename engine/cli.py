@@ -48,6 +48,7 @@ COMMANDS = {
     "publish": Entry("engine.catalogue.commands:publish", "Put an occurrence on sale."),
     "pause": Entry("engine.sale.commands:pause", "Pause a sale; every deadline stands still."),
     "resume": Entry("engine.sale.commands:resume", "Resume a paused sale."),
+    "refund": Entry("engine.sale.commands:refund", "Refund an order in full."),
     "audit": Entry(
         "engine.persist.commands:audit", "Prove that Redis, PostgreSQL and payments agree."
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import msgspec
 
 from engine.catalogue.document import EventDetails, OrganizationDocument, VenueDocument
@@ -27,7 +29,7 @@ class CatalogueOccurrence(msgspec.Struct, frozen=True, kw_only=True):
     """One date of the event."""
 
     key: str
-    timezone: str
+    zone: ZoneInfo
     starts_at: Moment
     ends_at: Moment
     sale_starts_at: Moment

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 from zlib import crc32
-from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import select, text
@@ -196,18 +195,17 @@ class _Loading:
         )
         on_sale = None if found is None else (await latest_snapshot(self.session, found.id))[1]
         first = self.now if found is None else found.created_at
-        zone = ZoneInfo(item.timezone)
         policies = self.catalogue.policies
         values = {
             "event_id": event.id,
             "venue_id": venue.id,
             "seat_map_id": None if seat_map is None else seat_map.id,
             "key": item.key,
-            "starts_at": item.starts_at.at(first, zone),
-            "ends_at": item.ends_at.at(first, zone),
-            "timezone": item.timezone,
-            "sale_starts_at": item.sale_starts_at.at(first, zone),
-            "sale_ends_at": item.sale_ends_at.at(first, zone),
+            "starts_at": item.starts_at.at(first, item.zone),
+            "ends_at": item.ends_at.at(first, item.zone),
+            "timezone": item.zone.key,
+            "sale_starts_at": item.sale_starts_at.at(first, item.zone),
+            "sale_ends_at": item.sale_ends_at.at(first, item.zone),
             "hold_ttl_ms": policies.hold_ttl_ms,
             "hold_ttl_ms_max": policies.hold_ttl_ms_max,
             "payment_window_ms": policies.payment_window_ms,
@@ -225,7 +223,11 @@ class _Loading:
         occurrence = self.upserts.put(Occurrence, found, values)
         await self.session.flush()
         await load_ticketing(
-            self.upserts, self.catalogue, occurrence, first=first, on_sale=on_sale is not None
+            self.upserts,
+            self.catalogue,
+            occurrence,
+            at=lambda moment: moment.at(first, item.zone),
+            on_sale=on_sale is not None,
         )
         if on_sale is not None:
             await self._check_sale(occurrence, on_sale)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,16 +39,16 @@ async def load_ticketing(
     catalogue: Catalogue,
     occurrence: Occurrence,
     *,
-    first: datetime,
+    at: Callable[[Moment], datetime],
     on_sale: bool,
 ) -> None:
     """Bring the rows of an occurrence to what the catalogue says.
 
-    ``first``: when the occurrence was first loaded, for relative times. Raises
-    :class:`ConflictError` when something would be removed from a sale
-    (``on_sale``), or a seat is not in the map that it is sold with.
+    ``at`` makes a time of a moment. Raises :class:`ConflictError` when something
+    would be removed from a sale (``on_sale``), or a seat is not in the map that
+    it is sold with.
     """
-    await _Ticketing(upserts, catalogue, occurrence, first, on_sale=on_sale).run()
+    await _Ticketing(upserts, catalogue, occurrence, at, on_sale=on_sale).run()
 
 
 class _Ticketing:
@@ -58,7 +57,7 @@ class _Ticketing:
         upserts: Upserts,
         catalogue: Catalogue,
         occurrence: Occurrence,
-        first: datetime,
+        at: Callable[[Moment], datetime],
         *,
         on_sale: bool,
     ) -> None:
@@ -66,8 +65,7 @@ class _Ticketing:
         self.session: AsyncSession = upserts.session
         self.catalogue = catalogue
         self.occurrence = occurrence
-        self.first = first
-        self.zone = ZoneInfo(occurrence.timezone)
+        self.at = at
         self.on_sale = on_sale
 
     async def run(self) -> None:
@@ -82,7 +80,7 @@ class _Ticketing:
         await self.session.flush()
 
     def _at(self, moment: Moment | None) -> datetime | None:
-        return None if moment is None else moment.at(self.first, self.zone)
+        return None if moment is None else self.at(moment)
 
     async def _by_code(self, query: Select[M]) -> dict[str, M]:
         return {row.code: row for row in await self.session.scalars(query)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from zoneinfo import ZoneInfo
 
 from engine.catalogue.catalogue import (
     Catalogue,
@@ -116,7 +117,7 @@ def _occurrence(item: OccurrenceDocument, path: str, checks: Checks) -> Catalogu
     sale_starts_at, sale_ends_at = checks.window(item, "sale_starts_at", "sale_ends_at", path, zone)
     return CatalogueOccurrence(
         key=item.key,
-        timezone=str(zone),
+        zone=zone or ZoneInfo("UTC"),
         starts_at=starts_at or Moment(),
         ends_at=ends_at or Moment(),
         sale_starts_at=sale_starts_at or Moment(),

@@ -65,9 +65,10 @@ def resolve_allocations(
     found = []
     for path, item in sound_items(listed, "allocations"):
         guids = () if index is None else _seats(item, path, index, checks)
-        for guid in guids:
-            if taken.setdefault(guid, path) != path:
-                checks.add(path, f"seat {shown(guid)} is in {taken[guid]} already")
+        twice = [guid for guid in guids if taken.setdefault(guid, path) != path]
+        if twice:
+            first = f"seat {shown(twice[0])} is in {taken[twice[0]]} already"
+            checks.add(path, first + (f", and {len(twice) - 1} more" if twice[1:] else ""))
         _check_quantity(item, path, capacities, aside, checks)
         found.append(
             CatalogueAllocation(
@@ -112,9 +113,9 @@ def _check_quantity(
     counted = item.quota is not None or item.quantity is not None
     if seated == counted:
         checks.add(path, "needs either seats, rows or sections, or a quota and a quantity")
-    if not counted or not sound(item.quota, item.quantity):
+    elif not counted or not sound(item.quota, item.quantity):
         return
-    if item.quota is None or item.quantity is None:
+    elif item.quota is None or item.quantity is None:
         missing = "quota" if item.quota is None else "quantity"
         checks.add(f"{path}.{missing}", "is missing: quota and quantity belong together")
     elif item.quota not in capacities:

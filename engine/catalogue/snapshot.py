@@ -72,6 +72,7 @@ async def build_snapshot(
         organization=event.organization_id.hex,
         event=event.id.hex,
         event_name=event.name,
+        event_slug=event.slug,
         venue_name=venue.name,
         starts_at=_ms(occurrence.starts_at),
         ends_at=_ms(occurrence.ends_at),
@@ -185,9 +186,7 @@ async def _set_aside(
         )
         .group_by(Allocation.quota_id)
     )
-    return {
-        quota_id: quantity or 0 for quota_id, quantity in (await session.execute(query)).tuples()
-    }
+    return {row[0]: row[1] or 0 for row in await session.execute(query)}
 
 
 async def _quotas(

@@ -11,29 +11,36 @@ from engine.catalogue.catalogue import (
     Policies,
 )
 from engine.catalogue.checks import Checks, sound_items
-from engine.catalogue.document import EventDocument, TicketTypeDocument, TierDocument
+from engine.catalogue.document import COUNT_MAX, EventDocument, TicketTypeDocument, TierDocument
 from engine.catalogue.problems import nearest, shown
 from engine.catalogue.reading import sound
 from engine.catalogue.seating import PlanIndex
 
 
 def resolve_quotas(document: EventDocument, checks: Checks) -> tuple[CatalogueQuota, ...]:
-    """Return the shared quotas, then one for each ticket type with a quantity of its own."""
+    """Return the shared quotas, then one for each ticket type with a quantity of its own.
+
+    One with a broken capacity counts as very large: what refers to it is not wrong.
+    """
     checks.unique("quotas", "code", document.quotas)
     found = [
-        CatalogueQuota(code=quota.code, name=quota.name or quota.code, capacity=quota.capacity)
+        _quota(quota.code, quota.name or quota.code, quota.capacity)
         for _, quota in sound_items(document.quotas, "quotas")
-        if sound(quota.code, quota.capacity)
+        if sound(quota.code)
     ]
     shared = {quota.code for quota in found}
     for path, kind in sound_items(document.ticket_types, "ticket_types"):
-        if kind.quantity is None or not sound(kind.code, kind.quantity):
+        if kind.quantity is None or not sound(kind.code):
             continue
         if kind.code in shared:
             message = f"a quota has the code {shown(kind.code)} too: rename one of them"
             checks.add(f"{path}.quantity", message)
-        found.append(CatalogueQuota(code=kind.code, name=kind.name, capacity=kind.quantity))
+        found.append(_quota(kind.code, kind.name, kind.quantity))
     return tuple(found)
+
+
+def _quota(code: str, name: str, capacity: int) -> CatalogueQuota:
+    return CatalogueQuota(code=code, name=name, capacity=capacity if sound(capacity) else COUNT_MAX)
 
 
 def resolve_ticket_types(
@@ -46,7 +53,6 @@ def resolve_ticket_types(
     """Return the ticket types. ``index`` None: references to the plan are not checked."""
     checks.unique("ticket_types", "code", document.ticket_types)
     codes = {quota.code for quota in quotas}
-    codes |= {quota.code for _, quota in sound_items(document.quotas, "") if sound(quota.code)}
     found = []
     for path, kind in sound_items(document.ticket_types, "ticket_types"):
         _check_stock(kind, path, codes, checks)

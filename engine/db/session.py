@@ -64,23 +64,6 @@ async def sessions(database_url: str) -> AsyncIterator[async_sessionmaker[AsyncS
         await engine.dispose()
 
 
-async def connect(database_url: str) -> asyncpg.Connection:
-    """Return a single asyncpg connection. Raises :class:`DatabaseUnavailableError`."""
-    with unavailable_named(database_url):
-        return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_S)
-
-
-async def connect_pool(database_url: str, *, size_max: int) -> asyncpg.Pool:
-    """Return a pool of at most ``size_max`` asyncpg connections, one of them open.
-
-    Raises :class:`DatabaseUnavailableError`.
-    """
-    with unavailable_named(database_url):
-        return await asyncpg.create_pool(
-            database_url, min_size=1, max_size=size_max, timeout=CONNECT_TIMEOUT_S
-        )
-
-
 @contextmanager
 def unavailable_named(database_url: str) -> Iterator[None]:
     """Raise :class:`DatabaseUnavailableError`, naming the address, for what an operator can mend.

@@ -75,6 +75,10 @@ class Installation:
             else:
                 path.unlink(missing_ok=True)
 
+    def clear_logs(self) -> None:
+        """Remove the logs of the run before, so that they do not grow for ever."""
+        shutil.rmtree(self.directory / "log", ignore_errors=True)
+
     def secret(self, name: str) -> str:
         """Return the secret of that name, made at first use (URL-safe, 43 characters)."""
         state = self._read()

@@ -136,7 +136,6 @@ class Process:
         """Start the child without waiting for it."""
         self.prepare()
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        # Ready answers that an old child's log could give must not be mistaken for the new one's.
         with self.log.open("ab") as output:
             self._popen = _SPAWNER.submit(
                 subprocess.Popen,

@@ -30,11 +30,16 @@ class Supervisor:
         self._doing = doing
         self._parts: list[Process] = []
 
-    async def start(self, part: Process) -> None:
-        """Start one part, or run an errand. Raises :class:`LaunchError`."""
-        if not isinstance(part, Errand):
-            self._parts.append(part)
-        self._doing(f"starting {part.name}")
+    async def start(self, *parts: Process) -> None:
+        """Start parts side by side, or run errands. Raises the first :class:`LaunchError`."""
+        self._parts += [part for part in parts if not isinstance(part, Errand)]
+        self._doing("starting " + ", ".join(part.name for part in parts))
+        outcomes = await asyncio.gather(*map(self._start, parts), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _start(self, part: Process) -> None:
         begun = time.monotonic()
         await asyncio.to_thread(part.start)
         word = "done " if isinstance(part, Errand) else "ready"

@@ -18,9 +18,10 @@ from engine.embedded.installation import Installation
 from engine.embedded.mail_sink import mail_sink
 from engine.embedded.parts import Errand, Service
 from engine.embedded.postgres import Postgres
-from engine.embedded.processes import LaunchError, check_port_free
+from engine.embedded.processes import LaunchError, Process, check_port_free
 from engine.embedded.supervisor import Supervisor
 from engine.embedded.valkey import Valkey
+from engine.payments.stripe import WEBHOOK_EVENTS
 from engine.settings import Settings
 
 _DATABASE = "onsale"
@@ -95,16 +96,28 @@ class Up:
                     " is set: unset it, or empty that server yourself"
                 )
             self._installation.clear()
+        self._installation.clear_logs()
 
     async def _start(self) -> None:
-        keep = self._installation
         self._addresses = self._own_addresses()
+        await self._supervisor.start(*self._servers())
+        self._installation.write_addresses(self._addresses)
+        await self._errand("migrate", "migrate")
+        if await asyncio.to_thread(_demo_is_wanted, self._addresses["DATABASE_URL"]):
+            await self._errand("load", "load", _DEMO)
+            await self._errand("publish", "publish", _DEMO_EVENT, "--all")
+        numbers = range(1, self._options.api_processes + 1)
+        await self._supervisor.start(self._worker(), *map(self._api, numbers))
+
+    def _servers(self) -> list[Process]:
+        """Return what is to be started of the servers that are not given; note their addresses."""
+        keep, servers = self._installation, list[Process]()
         if not self._environment.get("REDIS_URL"):
             valkey = Valkey(
                 keep.directory / "valkey", port=keep.port("valkey"), log=keep.log("valkey")
             )
             self._addresses["REDIS_URL"] = f"{valkey.url}/0"
-            await self._supervisor.start(valkey)
+            servers.append(valkey)
         if not self._environment.get("DATABASE_URL"):
             postgres = Postgres(
                 keep.directory / "postgres",
@@ -113,17 +126,10 @@ class Up:
                 log=keep.log("postgres"),
             )
             self._addresses["DATABASE_URL"] = postgres.database_url(_DATABASE)
-            await self._supervisor.start(postgres)
+            servers.append(postgres)
         if not self._environment.get("STRIPE_API_BASE"):
-            await self._supervisor.start(self._stripe())
-        keep.write_addresses(self._addresses)
-        await self._errand("migrate", "migrate")
-        if await asyncio.to_thread(_demo_is_wanted, self._addresses["DATABASE_URL"]):
-            await self._errand("load", "load", _DEMO)
-            await self._errand("publish", "publish", _DEMO_EVENT, "--all")
-        await self._supervisor.start(self._worker())
-        for number in range(1, self._options.api_processes + 1):
-            await self._supervisor.start(self._api(number))
+            servers.append(self._stripe())
+        return servers
 
     def _own_addresses(self) -> dict[str, str]:
         """Return variables for what needs no server, except those that the person set."""
@@ -158,6 +164,7 @@ class Up:
                 *("--webhook-secret", self._addresses["STRIPE_WEBHOOK_SECRET"]),
                 *("--secret-key", self._addresses["STRIPE_SECRET_KEY"]),
                 *("--publishable-key", self._addresses["STRIPE_PUBLISHABLE_KEY"]),
+                *(part for kind in WEBHOOK_EVENTS for part in ("--webhook-event", kind)),
             ],
             port=port,
             path="/health",
@@ -218,7 +225,7 @@ class Up:
         say("\nTry, in another terminal:")
         say("  make demo")
         say(f"  curl {url}/v1/events")
-        say(f"  curl -X POST {url}/v1/guests -H 'Content-Type: application/json' -d '{{}}'")
+        say(f"  curl --json '{{}}' -H 'Idempotency-Key: my-first-request' {url}/v1/guests")
         if self._installation.env_file != Path(".onsale/env").absolute():
             say(f"  export ONSALE_ENV_FILE={self._installation.env_file}   # for the next one")
         say("  .venv/bin/onsale audit\n")
@@ -228,7 +235,7 @@ def _demo_is_wanted(database_url: str) -> bool:
     """Tell whether the demo event is missing, or was loaded and not published."""
     with psycopg.connect(database_url) as connection:
         drafts, occurrences = connection.execute(_DRAFTS, [_DEMO_EVENT]).fetchone() or (0, 0)
-    return drafts > 0 or occurrences == 0
+    return bool(drafts or not occurrences)
 
 
 async def run(options: Options) -> None:

@@ -156,8 +156,8 @@ def _operation(
 def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in _PARAMETER.findall(route.path):
-        schema = {"type": "string", "pattern": f"^{PATTERNS[name]}$"}
-        found.append(_parameter(name, "path", schema))
+        pattern = f"^{PATTERNS[name]}$"
+        found.append(_parameter(name, "path", {"type": "string", "pattern": pattern}))
     if route.idempotency != "ignored":
         schema = {
             "type": "string",

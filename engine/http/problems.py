@@ -85,9 +85,10 @@ def malformed(error: Exception) -> InvalidRequestError:
     """
     if isinstance(error, msgspec.ValidationError):
         message = str(error)
-        found, _, path = message.rpartition(" - at `")
+        found, at, path = message.rpartition(" - at `")
         return InvalidRequestError(
-            f"{found or message}: correct it and try again", path=path.rstrip("`") or "$"
+            f"{found if at else message}: correct it and try again",
+            path=path.rstrip("`") if at else "$",
         )
     return InvalidRequestError("The body is not JSON in UTF-8: correct it and try again", path="$")
 

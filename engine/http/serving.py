@@ -86,7 +86,7 @@ async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) 
             runner, settings.api_host, settings.api_port, backlog=_BACKLOG, reuse_port=True
         )
         await site.start()
-        _log.info("serving", extra={"host": settings.api_host, "port": settings.api_port})
+        _log.info("serving", extra={"address": f"{settings.api_host}:{settings.api_port}"})
         await stop.wait()
         _log.info("stopping")
     finally:
@@ -102,7 +102,7 @@ def run(settings: Settings, processes: int) -> int:
     if processes == 1:
         _run_loop(settings, metrics, None)
         return 0
-    return _Family(settings, metrics, processes).run()
+    return Family(settings, metrics, processes).run()
 
 
 def _run_loop(settings: Settings, metrics: Metrics, leash: int | None) -> None:
@@ -110,7 +110,7 @@ def _run_loop(settings: Settings, metrics: Metrics, leash: int | None) -> None:
         runner.run(serve(settings, metrics, leash))
 
 
-class _Family:
+class Family:
     """The parent of several serving processes: replaces those that die, stops them all together.
 
     The children hold the reading end of a pipe whose writing end only the parent
@@ -128,6 +128,7 @@ class _Family:
         self._restarts: deque[float] = deque(maxlen=_RESTARTS_MAX)
 
     def run(self) -> int:
+        """Serve until told to stop. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for index in range(self._count):
@@ -146,7 +147,7 @@ class _Family:
 
     def _replace(self, index: int, dead: ForkProcess) -> int:
         now = time.monotonic()
-        _log.error("a process ended", extra={"process": index, "exit_code": dead.exitcode})
+        _log.error("a process ended", extra={"child": index, "exit_code": dead.exitcode})
         if len(self._restarts) == _RESTARTS_MAX and now - self._restarts[0] < _RESTARTS_WITHIN_S:
             _log.error("processes end again and again: see the errors above")
             self._stop()
@@ -156,11 +157,12 @@ class _Family:
         return 0
 
     def _start(self, index: int) -> None:
-        child = self._context.Process(target=self._serve, args=(index,), name=f"api-{index}")
+        child = self._context.Process(target=self.serve, args=(index,), name=f"api-{index}")
         child.start()
         self._children[index] = child
 
-    def _serve(self, index: int) -> None:
+    def serve(self, index: int) -> None:
+        """Be the ``index``-th child; returns when it is to end."""
         os.close(self._held)
         self._metrics.attach(index)
         _run_loop(self._settings, self._metrics, self._leash)

@@ -19,6 +19,7 @@ from engine.sale.documents import Order, Payment
 Row = tuple[Any, ...]
 
 _LOW_BITS = (1 << 62) - 1
+_STATUS = 5  # in a ticket's row; "void" sorts after "valid"
 
 
 @dataclass(slots=True)
@@ -66,19 +67,24 @@ def project(batch: Sequence[Record], names: Mapping[str, Names]) -> Rows:
         if posting and (order.id, posting[0][2]) not in posted:
             posted.add((order.id, posting[0][2]))
             rows.ledger_entries += posting
-    void: list[Row] = []
     for record in newest.values():
-        order = record.order
-        of = names[order.occurrence]
-        rows.orders.append(_order(order, of.organization, record.entry.document))
-        rows.order_lines += _lines(order, of)
-        if order.payment is not None:
-            rows.payments.append(_payment(order, order.payment))
-        if order.confirmed_at:
-            (rows.tickets if order.state == "confirmed" else void).extend(_tickets(order, of))
+        add_order(rows, record.order, names[record.order.occurrence], record.entry.document)
     # a seat that was given back and sold again in one batch: void the old ticket first
-    rows.tickets[:0] = void
+    rows.tickets.sort(key=lambda row: row[_STATUS], reverse=True)
     return rows
+
+
+def add_order(rows: Rows, order: Order, names: Names, document: bytes) -> None:
+    """Add the rows that one version of an order makes by itself.
+
+    Raises ``ValueError`` for an order that makes no sense.
+    """
+    rows.orders.append(_order(order, names.organization, document))
+    rows.order_lines += _lines(order, names)
+    if order.payment is not None:
+        rows.payments.append(_payment(order, order.payment))
+    if order.confirmed_at:
+        rows.tickets += _tickets(order, names)
 
 
 def _key(record: Record) -> tuple[str, str, int]:
@@ -206,21 +212,42 @@ def _event(record: Record) -> Row:
 
 def postings(record: Record, organization: str) -> list[Row]:
     """Return the ledger entries of one record; they sum to zero (possibly none)."""
-    order, kind = record.order, record.kind
-    payment = order.payment
-    if kind == "order.confirmed":
-        name, sides = "sale", _sale(order)
-    elif kind == "order.refund_due" and payment is not None:
-        if order.confirmed_at:
-            name, sides = "reversal", _reversal(order)
-        else:
-            name = "receipt"
-            sides = {"provider_clearing": payment.captured, "refunds": -payment.captured}
-    elif kind == "order.refunded" and payment is not None:
+    order = record.order
+    if record.kind == "order.confirmed":
+        name = "sale"
+    elif order.payment is None:
+        return []
+    elif record.kind == "order.refund_due":
+        name = "reversal" if order.confirmed_at else "receipt"
+    elif record.kind == "order.refunded":
         name = "refund"
-        sides = {"refunds": payment.refund, "provider_clearing": -payment.refund}
     else:
         return []
+    return _posting(order, name, organization)
+
+
+def all_postings(order: Order, organization: str) -> list[Row]:
+    """Return every ledger entry that an order in this state has, whatever its way to it was."""
+    names = ["sale"] if order.confirmed_at else []
+    if order.payment is not None and order.payment.refund:
+        names.append("reversal" if order.confirmed_at else "receipt")
+        if order.payment.refund_id:
+            names.append("refund")
+    return [row for name in names for row in _posting(order, name, organization)]
+
+
+def _posting(order: Order, name: str, organization: str) -> list[Row]:
+    payment = order.payment
+    captured = payment.captured if payment else 0
+    refund = payment.refund if payment else 0
+    if name == "sale":
+        sides = _sale(order)
+    elif name == "reversal":
+        sides = _reversal(order)
+    elif name == "receipt":
+        sides = {"provider_clearing": captured, "refunds": -captured}
+    else:
+        sides = {"refunds": refund, "provider_clearing": -refund}
     at = order.changed_at or order.placed_at
     return [
         (order.occurrence, order.id, name, account, organization, amount, order.currency, at)

@@ -98,10 +98,7 @@ class Occurrences:
             found = self._loaded.get(occurrence)
             if found is None:
                 if occurrence not in self._shards:
-                    # not even asked of Redis when the catalogue, seen moments ago, has it not
-                    if self._catalogue is not None:
-                        raise OccurrenceUnknownError
-                    await self._refresh()
+                    await self._refresh()  # published this moment? one GET says
                 found = await self._load(occurrence)
         return found
 

@@ -65,7 +65,7 @@ class HoldChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 _EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$(?!\n)"
 Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=_EMAIL)]
 
-# Names reach e-mail headers, PDFs and PostgreSQL: no control characters ($ alone lets a last \n by).
+# Names reach e-mail headers, PDFs and PostgreSQL: no control characters ($ alone lets a \n by).
 PlainText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import NoScriptError
 
 from engine.store import scripts
 from engine.store.packing import pack, unpack
 
+_TURN_S = 5  # as long as a batched command may wait for its reply
+
 
 def connect(url: str, *, connections_max: int = 16) -> Redis:
-    """Return a client with a bounded pool; replies are bytes. Close it with ``aclose()``."""
-    return Redis.from_url(
+    """Return a client with a bounded pool; replies are bytes. Close it with ``aclose()``.
+
+    When all connections are in use a call waits its turn, a few seconds at most.
+    """
+    pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=False,
         max_connections=connections_max,
+        timeout=_TURN_S,
         socket_connect_timeout=2,
         socket_timeout=10,
         driver_info=None,  # else the library reads its version from disk at every connection
     )
+    return Redis.from_pool(pool)
 
 
 async def get(client: Redis, key: str) -> bytes | None:

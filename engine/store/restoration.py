@@ -151,6 +151,11 @@ class _Restoration:
         return document
 
 
+async def withdraw(client: Redis, shard: int, occurrence: str) -> None:
+    """Take an occurrence off sale: every command is refused until it is restored."""
+    await client.delete(f"{keys.prefix(shard, occurrence)}:conf")
+
+
 async def restore(
     client: Redis,
     snapshot: Snapshot,

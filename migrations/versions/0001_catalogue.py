@@ -70,7 +70,7 @@ def _members() -> sa.Column[Any]:
 
 
 def _lower_index(table: str, column: str) -> None:
-    expression = sa.literal_column(f"lower({column})")
+    expression: sa.ColumnClause[str] = sa.literal_column(f"lower({column})")
     op.create_index(f"ix_{table}_{column}_lower", table, [expression])
 
 

@@ -110,9 +110,15 @@ def edited(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return result
 
 
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True
+
+
 def written(directory: Path, document: Any, seating: Any = None) -> Path:
     """Write an event file and its plan into ``directory`` and return the file's path."""
     (directory / "plan.json").write_bytes(msgspec.json.encode(seating or plan()))
     path = directory / "event.yaml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    path.write_text(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
     return path

@@ -126,8 +126,12 @@ _T, _A, _O = "ticket_types", "allocations", "occurrences"
         (f"{_O}.0.timezone", "Mars", f"{_O}[0].timezone", "not a time zone"),
         ("quotas.0.capacity", -1, "quotas[0].capacity", "from 0"),
         ("quotas", [{"code": "reduced", "capacity": 1}] * 2, "quotas[1].code", "quotas[0] too"),
-        ("quotas", [{"code": "standing", "capacity": 1}], f"{_T}[3].quantity", "rename one"),
-        (_T, [], _T, "at least 1"),
+        (
+            "quotas",
+            [{"code": "reduced", "capacity": 1}, {"code": "standing", "capacity": 1}],
+            f"{_T}[3].quantity",
+            "rename one",
+        ),
         (f"{_T}.0.categry", "x", f"{_T}[0].categry", 'did you mean "category"?'),
         (f"{_T}.0.category", "Stals", f"{_T}[0].category", 'did you mean "Stalls"?'),
         (f"{_T}.2.category", ..., f"{_T}[2]", "needs a category"),
@@ -155,7 +159,7 @@ _T, _A, _O = "ticket_types", "allocations", "occurrences"
         (f"{_T}.1.code", "stalls", f"{_T}[1].code", f"that of {_T}[0] too"),
         (f"{_T}.1.min_per_order", 11, f"{_T}[1].min_per_order", "more than the 10"),
         (f"{_T}.3.quantity", "10", f"{_T}[3].quantity", "whole number"),
-        (f"{_A}.0.purpose", "friends", f"{_A}[0].purpose", "must be one of vip"),
+        (f"{_A}.0.purpose", "friends", f"{_A}[0].purpose", "must be one of artist"),
         (f"{_A}.0.seats", ["Left-9-9"], f"{_A}[0].seats[0]", "not a seat"),
         (f"{_A}.0.seats", [], f"{_A}[0]", "needs either seats"),
         (f"{_A}.0.quota", "reduced", f"{_A}[0]", "needs either seats"),
@@ -171,7 +175,7 @@ _T, _A, _O = "ticket_types", "allocations", "occurrences"
             f"{_A}.1",
             {"code": "vip", "purpose": "vip", "sections": ["Left"]},
             f"{_A}[1]",
-            "seat 'Left-1-1' is in allocations[0] already",
+            "seat 'Left-1-1' is in allocations[0] already, and 1 more",
         ),
     ],
 )
@@ -198,6 +202,11 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
         "ticket_types[2].tiers[0].price",
         "venue.seating_plan (plan.json) zones[0].rows[0].seats[0].category",
     }
+
+
+def test_an_event_without_ticket_types_is_refused(tmp_path: Path) -> None:
+    document = edited(edited(event(), "ticket_types", []), "allocations", [])
+    assert _problems(tmp_path, document) == {"ticket_types": "must have at least 1"}
 
 
 def test_the_message_lists_the_mistakes_and_is_bounded(tmp_path: Path) -> None:

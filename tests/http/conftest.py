@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from engine.embedded.stripe.lookalike import StripeLookalike
+from engine.embedded.valkey import Valkey
 from engine.settings import Settings
+from engine.store.client import connect
 from engine.store.publication import publish
-from tests.http.running import SHARD, Edge, make_snapshot, running_edge
+from tests.http.running import SHARD, Edge, Own, make_snapshot, running_edge
 
 
 @pytest.fixture
@@ -38,3 +42,22 @@ async def edge(edge_settings: Settings, redis_client: Redis) -> AsyncIterator[Ed
     await publish(redis_client, snapshot, shard=SHARD)
     async with running_edge(edge_settings, redis_client, snapshot) as running:
         yield running
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    server = Valkey(tmp_path / "valkey")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def own(edge_settings: Settings, own_valkey: Valkey) -> AsyncIterator[Own]:
+    """An edge with a store of its own, which a test may stop."""
+    snapshot = make_snapshot()
+    settings = replace(edge_settings, redis_url=f"{own_valkey.url}/0")
+    async with connect(settings.redis_url) as client:
+        await publish(client, snapshot, shard=SHARD)
+        async with running_edge(settings, client, snapshot) as running:
+            yield Own(running, own_valkey)

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from engine.core.ids import new_id
 from engine.core.money import Fees
+from engine.embedded.valkey import Valkey
 from engine.http.app import make_app
 from engine.http.serving import make_runner
 from engine.sale.snapshot import (
@@ -140,6 +141,7 @@ class Edge:
     """A running edge and a client of it."""
 
     app: web.Application
+    runner: web.AppRunner
     url: str
     port: int
     session: aiohttp.ClientSession
@@ -191,9 +193,23 @@ async def running_edge(settings: Settings, redis: Redis, snapshot: Snapshot) -> 
         port = runner.addresses[0][1]
         url = f"http://127.0.0.1:{port}"
         async with aiohttp.ClientSession() as session:
-            yield Edge(app, url, port, session, redis, snapshot)
+            yield Edge(app, runner, url, port, session, redis, snapshot)
     finally:
         await runner.cleanup()
+
+
+@dataclass
+class Own:
+    """An edge whose store can go away and come back."""
+
+    edge: Edge
+    server: Valkey
+
+    async def away(self) -> None:
+        await asyncio.to_thread(self.server.kill)
+
+    async def back(self) -> None:
+        await asyncio.to_thread(self.server.start)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
@@ -201,3 +217,23 @@ async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float =
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - it is on the other side of a connection
             await asyncio.sleep(0.005)
+
+
+class SeatMapClient:
+    """Applies the messages of a live connection, as a client does."""
+
+    def __init__(self) -> None:
+        self.version = -1
+        self.sections: list[bytearray] = []
+        self.counts: dict[str, Any] = {}
+
+    def apply(self, message: dict[str, Any]) -> None:
+        if message["type"] == "snapshot":
+            self.sections = [bytearray(section, "ascii") for section in message["sections"]]
+            self.counts = {}
+        else:
+            assert message["from"] <= self.version
+            for section, position, state in message["seats"]:
+                self.sections[section][position] = ord(state)
+        self.counts |= message["counts"]
+        self.version = message["version"]

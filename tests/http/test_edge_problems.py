@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -17,7 +16,7 @@ from engine.http.errors import PathUnknownError
 from engine.http.problems import problem_response, retry_after_s
 from engine.http.state import SALE
 from engine.settings import Settings
-from tests.http.running import Edge, key
+from tests.http.running import Edge, Own, key
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -86,15 +85,14 @@ async def stored(redis: Redis, edge: Edge) -> dict[bytes, Any]:
 @pytest.fixture
 async def plain(edge: Edge) -> AsyncIterator[Edge]:
     """The application without the lean way in front of it, on a port of its own."""
-    runner = web.AppRunner(edge.app, access_log=None)
-    server = web.Server(edge.app._handle, request_factory=edge.app._make_request)
-    bare = web.ServerRunner(server, access_log=None)
+    handle = cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", edge.app._handle)
+    bare = web.ServerRunner(web.Server(handle, request_factory=edge.app._make_request))
     await bare.setup()
     await web.TCPSite(bare, "127.0.0.1", 0).start()
     port = bare.addresses[0][1]
-    yield Edge(edge.app, f"http://127.0.0.1:{port}", port, edge.session, edge.redis, edge.snapshot)
+    url = f"http://127.0.0.1:{port}"
+    yield Edge(edge.app, edge.runner, url, port, edge.session, edge.redis, edge.snapshot)
     await bare.cleanup()
-    del runner
 
 
 @pytest.mark.parametrize("way", ["front", "plain"])
@@ -349,27 +347,22 @@ async def test_a_mistake_of_ours_is_500_without_its_trace_but_with_the_request_i
     assert "a secret of the house" in str(record.exc_info)
 
 
-async def test_a_store_that_is_away_is_503_with_retry_after(
-    edge: Edge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    buyer = await edge.guest()
-    sale = edge.app[SALE]
-    submitted = asyncio.Event()
-    submit = sale.batcher.submit
-
-    def submit_and_tell(*given: Any) -> Any:
-        future = submit(*given)
-        submitted.set()
-        return future
-
-    monkeypatch.setattr(sale.batcher, "submit", submit_and_tell)
-    await sale.batcher.stop()
-    asking = asyncio.create_task(edge.hold(buyer, {"ticket_type": "standing", "quantity": 1}))
-    await submitted.wait()
-    await sale.batcher.stop()
-    answer = await asking
-    assert (answer.status, answer.code) == (503, "store_unavailable")
-    assert int(answer.headers["Retry-After"]) >= 1
+async def test_a_store_that_is_away_is_503_with_retry_after(own: Own) -> None:
+    buyer = await own.edge.guest()
+    await own.away()
+    person = {"email": "a@example.org", "name": "A"}
+    base = own.edge.occurrence
+    for method, path, body in (
+        ("POST", "/v1/guests", {}),
+        ("GET", f"{base}/availability", None),
+        ("POST", f"{base}/holds", {"lines": [{"ticket_type": "standing", "quantity": 1}]}),
+        ("GET", f"{base}/holds/{ID}", None),
+        ("POST", f"{base}/holds/{ID}/checkout", person),
+        ("GET", f"{base}/orders/{ID}", None),
+    ):
+        answer = await own.edge.call(method, path, json=body, headers={**buyer, **key()})
+        assert (answer.status, answer.code) == (503, "store_unavailable"), (method, path)
+        assert int(answer.headers["Retry-After"]) >= 1
 
 
 def test_only_429_and_503_always_say_when_to_come_back() -> None:

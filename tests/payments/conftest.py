@@ -82,7 +82,8 @@ class Receiver:
         self.received.append((await request.read(), request.headers["Stripe-Signature"]))
         async with self.changed:
             self.changed.notify_all()
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+        status = self.answers.pop(0) if self.answers else 200
+        return web.Response(status=status, headers={"Location": self.url})
 
     async def until(self, reached: Callable[[], bool]) -> None:
         async with self.changed:
@@ -107,24 +108,26 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def provider(stripe_lookalike: StripeLookalike) -> AsyncIterator[StripeProvider]:
-    made = provider_of(stripe_lookalike)
-    yield made
-    await made.close()
+    async with provider_of(stripe_lookalike) as made:
+        yield made
 
 
-def provider_of(
+@asynccontextmanager
+async def provider_of(
     lookalike: StripeLookalike, *, timeout_s: float = 5.0, **changes: str
-) -> StripeProvider:
-    return StripeProvider(
-        **{
-            "secret_key": lookalike.secret_key,
-            "publishable_key": lookalike.publishable_key,
-            "webhook_secret": lookalike.webhook_secret,
-            "api_base": lookalike.url,
-            **changes,
-        },
-        timeout_s=timeout_s,
-    )
+) -> AsyncIterator[StripeProvider]:
+    arguments = {
+        "secret_key": lookalike.secret_key,
+        "publishable_key": lookalike.publishable_key,
+        "webhook_secret": lookalike.webhook_secret,
+        "api_base": lookalike.url,
+        **changes,
+    }
+    made = StripeProvider(**arguments, timeout_s=timeout_s)
+    try:
+        yield made
+    finally:
+        await made.close()
 
 
 @pytest.fixture

@@ -21,9 +21,8 @@ SECRET = "whsec_test"
 
 @pytest.fixture
 async def verifier(stripe_lookalike: StripeLookalike) -> AsyncIterator[StripeProvider]:
-    made = provider_of(stripe_lookalike, webhook_secret=SECRET)
-    yield made
-    await made.close()
+    async with provider_of(stripe_lookalike, webhook_secret=SECRET) as made:
+        yield made
 
 
 def message(**changes: Any) -> bytes:

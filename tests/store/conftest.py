@@ -98,7 +98,7 @@ class House:
         return next(counter for counter in counters if counter.key == name)
 
     async def records(self) -> list[str]:
-        entries = await self.client.xrange(keys.stream(SHARD))
+        entries: Any = await self.client.xrange(keys.stream(SHARD))
         return [fields[b"k"].decode() for _, fields in entries]
 
     async def assert_conserved(self) -> None:

@@ -22,16 +22,22 @@ NOT_IDS: list[Any] = ["", "x" * 32, ID.upper().replace("0", "A"), 7, None, [], I
 NOT_COUNTS: list[Any] = [0, -1, 1.5, 1001, "1", None, 1e300]
 DETAILS = {"currency": "EUR"}
 
+TEXTS: list[Any] = ["", "short", 5, None]
+NOT_INDEXES: list[Any] = [-1, 0.5, "0", None, 1e9]
+WRONG_AMOUNTS: list[Any] = [0, -1, 1.5, "1", None]
+NOT_LINES: list[Any] = [[], 3, None, "lines", [3], [[]], [LINE] * 41]
+NOT_SEATS: list[Any] = [[0], [0, 0, 0], [-1, 0], ["0", 0]]
+
 CASES: dict[str, list[list[Any]]] = {
     "hold_acquire": [
         *[[bad, ID, KEY, KEY, [LINE]] for bad in NOT_IDS],
         *[[ID, bad, KEY, KEY, [LINE]] for bad in NOT_IDS],
-        *[[ID, ID, bad, KEY, [LINE]] for bad in ("", "short", 5, None)],
-        *[[ID, ID, KEY, bad, [LINE]] for bad in ("", "short", 5, None)],
-        *[[ID, ID, KEY, KEY, bad] for bad in ([], 3, None, "lines", [3], [[]], [LINE] * 41)],
+        *[[ID, ID, bad, KEY, [LINE]] for bad in TEXTS],
+        *[[ID, ID, KEY, bad, [LINE]] for bad in TEXTS],
+        *[[ID, ID, KEY, KEY, bad] for bad in NOT_LINES],
         *[[ID, ID, KEY, KEY, [[3, bad, False, False]]] for bad in NOT_COUNTS],
-        *[[ID, ID, KEY, KEY, [[bad, 1, False, False]]] for bad in (-1, 0.5, "0", None, 1e9)],
-        *[[ID, ID, KEY, KEY, [[0, 1, bad, False]]] for bad in ([0], [0, 0, 0], [-1, 0], ["0", 0])],
+        *[[ID, ID, KEY, KEY, [[bad, 1, False, False]]] for bad in NOT_INDEXES],
+        *[[ID, ID, KEY, KEY, [[0, 1, bad, False]]] for bad in NOT_SEATS],
         [],
     ],
     "hold_change": [
@@ -54,7 +60,7 @@ CASES: dict[str, list[list[Any]]] = {
     ],
     "order_attach": [[bad, "pi_1"] for bad in NOT_IDS] + [[ID, ""], [ID, "x" * 256], [ID, 7]],
     "order_confirm": [[bad, "pi_1", 1] for bad in NOT_IDS]
-    + [[ID, "pi_1", bad] for bad in (0, -1, 1.5, "1", None)]
+    + [[ID, "pi_1", bad] for bad in WRONG_AMOUNTS]
     + [[ID, "", 1]],
     "order_cancel": [[bad, "buyer", 1] for bad in NOT_IDS] + [[ID, "x" * 65, 1], [ID, "x", 0]],
     "order_release": [[bad, ""] for bad in NOT_IDS] + [[ID, 5]],

@@ -187,7 +187,7 @@ def test_the_sale_conserves_stock_whatever_happens(valkey_url: str) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     Sale.url = f"{valkey_url}/0"
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Sale,
         settings=settings(
             max_examples=60,

@@ -1,0 +1,62 @@
+"""How an audit looks: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine.persist.findings import Report
+
+_LISTED = 10  # findings of one check in the table; the JSON has more
+
+
+def show(reports: list[Report], *, unwritten: int, as_json: bool) -> None:
+    """Print the reports to stdout. ``unwritten``: records that did not come in time."""
+    if as_json:
+        document: dict[str, Any] = {
+            "ok": not unwritten and all(report.ok for report in reports),
+            "unwritten": unwritten,
+            "occurrences": [{"ok": report.ok, **msgspec.to_builtins(report)} for report in reports],
+        }
+        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())  # noqa: T201 - the command's output
+        return
+    console = Console()
+    if not reports:
+        console.print("No occurrence is published, so there is nothing to compare.")
+    for report in reports:
+        console.print(_table(report))
+    if unwritten:
+        console.print(
+            f"[red]{unwritten} records are still not in PostgreSQL: is `onsale worker` running?"
+        )
+
+
+def _table(report: Report) -> Table:
+    verdict = "[green]everything agrees" if report.ok else "[red]NOT everything agrees"
+    table = Table(
+        title=f"{escape(report.event or 'occurrence')} ({report.occurrence}): {verdict}",
+        caption=f"{report.orders} orders, {report.tickets} tickets, {report.captured} captured and"
+        f" {report.refunded} given back (minor units {report.currency}),"
+        f" {report.in_flight} records on their way",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("check")
+    table.add_column("examined", justify="right")
+    table.add_column("wrong", justify="right")
+    table.add_column("what", overflow="fold")
+    for check in report.checks:
+        listed = [f"{f.subject}: {f.detail}" for f in check.findings[:_LISTED]]
+        if check.failed > len(listed):
+            listed.append(f"... and {check.failed - len(listed)} more (see --json)")
+        table.add_row(
+            check.name,
+            str(check.examined),
+            f"[red]{check.failed}" if check.failed else "[green]0",
+            escape("\n".join(listed) or check.skipped),
+        )
+    return table

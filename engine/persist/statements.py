@@ -1,0 +1,89 @@
+"""The SQL of an audit that compares more than one table with another.
+
+``$1`` is the occurrence. Each gives ``subject``, ``detail`` and, on every row,
+how many rows there are (``failed``); the caller orders and limits them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Every version of an order has exactly one event; versions count from 1.
+HISTORY: Final = """
+    SELECT replace(o.id::text, '-', '') AS subject,
+           format('version %s has %s events, the newest is %s', o.version, e.events, e.newest)
+           AS detail,
+           count(*) OVER () AS failed
+    FROM orders o
+    CROSS JOIN LATERAL (SELECT count(*) AS events, max(version) AS newest FROM order_events
+                        WHERE occurrence_id = o.occurrence_id AND order_id = o.id) e
+    WHERE o.occurrence_id = $1 AND (e.events <> o.version OR e.newest <> o.version)
+      AND NOT EXISTS (SELECT FROM audit_in_flight f WHERE f.order_id = o.id)"""
+
+SUMS: Final = """
+    SELECT concat_ws('/', replace(order_id::text, '-', ''), posting) AS subject,
+           format('its entries sum to %s', sum(amount)) AS detail,
+           count(*) OVER () AS failed
+    FROM ledger_entries WHERE occurrence_id = $1
+    GROUP BY order_id, posting HAVING sum(amount) <> 0"""
+
+# What the provider took and did not give back is a confirmed order's, or owed.
+CAPTURED: Final = """
+    SELECT i.id AS subject,
+           format('%s were captured and %s given back, but the order is %s',
+                  i.captured, i.refunded, coalesce(o.state, 'not there')) AS detail,
+           count(*) OVER () AS failed
+    FROM (SELECT *, CASE WHEN order_id ~ '^[0-9a-f]{32}$' THEN order_id::uuid END AS of_order
+          FROM audit_intents WHERE occurrence_id = replace($1::uuid::text, '-', '')) i
+    LEFT JOIN orders o ON o.occurrence_id = $1 AND o.id = i.of_order
+    LEFT JOIN payments p ON p.occurrence_id = o.occurrence_id AND p.order_id = o.id
+          AND p.intent = i.id
+    WHERE i.captured - i.refunded <> CASE
+              WHEN p.intent IS NOT NULL AND o.state = 'confirmed' THEN o.total ELSE 0 END
+      AND i.captured - i.refunded IS DISTINCT FROM nullif(p.refund_due, 0)
+      AND NOT EXISTS (SELECT FROM audit_in_flight f WHERE f.order_id = i.of_order)"""
+
+# What PostgreSQL says of an order's money, the provider says too.
+RECORDED: Final = """
+    SELECT replace(o.id::text, '-', '') AS subject, d.detail, count(*) OVER () AS failed
+    FROM orders o
+    LEFT JOIN payments p ON p.occurrence_id = o.occurrence_id AND p.order_id = o.id
+    LEFT JOIN audit_intents i ON i.id = p.intent
+    CROSS JOIN LATERAL (SELECT CASE
+        WHEN o.state = 'confirmed' AND coalesce(p.captured, 0) <> o.total
+            THEN format('it is confirmed for %s, and %s were captured', o.total, p.captured)
+        WHEN p.captured > 0 AND i.id IS NULL
+            THEN format('the provider does not know its intent %s', p.intent)
+        WHEN p.captured > 0 AND p.captured <> i.captured
+            THEN format('%s were captured, the provider says %s', p.captured, i.captured)
+        WHEN i.refunded NOT IN (p.refunded, p.refunded + p.refund_due)
+            THEN format('%s were given back, the provider says %s', p.refunded, i.refunded)
+        WHEN o.state IN ('cancelled', 'refunded') AND i.status IN ('open', 'processing')
+            THEN format('it is %s and can still be paid', o.state)
+        END AS detail) d
+    WHERE o.occurrence_id = $1 AND d.detail IS NOT NULL
+      AND NOT EXISTS (SELECT FROM audit_in_flight f WHERE f.order_id = o.id)"""
+
+# The name of a check, the table that it looks through, its statement.
+CHECKS: Final = (
+    ("history", "order_events", HISTORY),
+    ("ledger sums", "ledger_entries", SUMS),
+    ("captured money", "payments", CAPTURED),
+    ("recorded money", "payments", RECORDED),
+)
+
+# Money that is owed since before ``$2``.
+OWED: Final = """
+    SELECT replace(o.id::text, '-', '') AS subject,
+           format('%s are owed since %s', p.refund_due, o.changed_at) AS detail,
+           count(*) OVER () AS failed
+    FROM payments p
+    JOIN orders o ON o.occurrence_id = p.occurrence_id AND o.id = p.order_id
+    WHERE p.occurrence_id = $1 AND p.refund_due > 0 AND o.changed_at < $2"""
+
+TOTALS: Final = """
+    SELECT (SELECT count(*) FROM orders WHERE occurrence_id = $1) AS orders,
+           (SELECT count(*) FROM tickets WHERE occurrence_id = $1 AND status = 'valid') AS tickets,
+           coalesce(sum(captured), 0)::int8 AS captured,
+           coalesce(sum(refunded), 0)::int8 AS refunded
+    FROM payments WHERE occurrence_id = $1"""

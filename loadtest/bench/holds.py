@@ -1,0 +1,332 @@
+"""Holds over HTTP against a bare echo: by seat, best available, sold out; and fsync.
+
+API and echo on one core, Valkey and wrk on the other. Every round runs all of
+them, so that each ratio's two sides are measured within seconds of each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from statistics import median
+from typing import ClassVar
+
+import aiohttp
+from redis.asyncio import Redis
+
+from engine.core.tokens import TokenSigner
+from engine.embedded.parts import Service
+from engine.sale.snapshot import Snapshot
+from engine.settings import Settings
+from loadtest.bench import echo, requests, servers, wrk
+from loadtest.bench.context import Context, make_settings
+from loadtest.bench.house import Houses, publish_houses
+from loadtest.bench.requests import Wanted
+from loadtest.bench.results import Figure, Ratio
+from loadtest.checks import CheckError
+
+_COUNT = re.compile(
+    r'^onsale_http_requests_total\{route="create_hold",status="(\d+)"\} (\S+)$', re.MULTILINE
+)
+_BATCHES = re.compile(r"^onsale_batch_(commands|flushes)_total (\S+)$", re.MULTILINE)
+_RATE_MAX = 30_000  # requests a second that no core takes by way of aiohttp
+_WARM_S = 1.0
+_WARM_REQUESTS = 2_000
+_ROOM = 1.5  # requests made for a run, over what the fastest one so far would have taken
+_HOT_EXCLUDES = (
+    "one API process; the worker, the payment and TLS; tokens are new to the process, so each is"
+    " verified in full"
+)
+
+
+@dataclass(slots=True)
+class Runs:
+    """Requests a second of each round, by what was run."""
+
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    cpu_us: list[float] = field(default_factory=list)  # of the API, for each hold by seat
+    echo_cpu_us: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)  # commands a flush, of the same runs
+
+    def add(self, name: str, rate: float) -> None:
+        """Note a round."""
+        self.rates.setdefault(name, []).append(rate)
+
+
+class Bench:
+    """The servers under test, and one run of wrk against them. Made by :func:`under_test`."""
+
+    rate_max: float = 0.0  # requests a second that need to be prepared
+
+    def __init__(
+        self, context: Context, settings: Settings, client: Redis, houses: Houses, api_pid: int
+    ) -> None:
+        self.context = context
+        self.settings = settings
+        self.client = client
+        self.houses = houses
+        self.api_pid = api_pid
+        self.file = context.directory / "requests"
+        self._signer = TokenSigner(settings.token_secret)
+
+    def prepare(self, wanted: Iterator[Wanted], seconds: float) -> int:
+        """Write requests for so many seconds; return how many."""
+        return requests.write(
+            self.file, wanted, int(self.rate_max * seconds) or _WARM_REQUESTS, self._signer
+        )
+
+    async def answered(self) -> dict[str, float]:
+        """Return what the API says of itself: answers by status, commands and flushes."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.settings.public_url}/metrics") as response,
+        ):
+            text = await response.text()
+        return {name: float(value) for name, value in _COUNT.findall(text) + _BATCHES.findall(text)}
+
+    async def echo(self, service: Service, runs: Runs | None = None) -> float:
+        """Return the echo's rate for the requests in the file."""
+        cpu = servers.cpu_s(service.pid)
+        url = f"http://127.0.0.1:{service.port}"
+        summary = await wrk.run(url, self.file, self.context.options.seconds, path=echo.PATH)
+        if summary.refused or summary.broken:
+            raise CheckError(f"the echo refused {summary.refused}, broke {summary.broken} requests")
+        if runs is not None:
+            runs.echo_cpu_us.append((servers.cpu_s(service.pid) - cpu) / summary.requests * 1e6)
+        return summary.rate
+
+    async def hold(
+        self, wanted: Callable[[], Iterator[Wanted]], status: int, runs: Runs | None = None
+    ) -> float:
+        """Run holds on new houses, all of which must be answered with ``status``; the rate.
+
+        Afterwards the stock is compared with what was acknowledged. Raises
+        :class:`CheckError`, :class:`wrk.WrkError`.
+        """
+        while True:
+            count = self.prepare(wanted(), self.context.options.seconds)
+            summary = await self._hold(status, runs)
+            self.rate_max = max(self.rate_max, summary.rate * _ROOM)
+            if summary.requests + wrk.CONNECTIONS <= count:
+                break
+            # some requests were sent twice, which costs less: measure again with more of them
+        if status == HTTPStatus.CREATED:
+            await self.houses.check(self.client, summary.requests)
+        return summary.rate
+
+    async def _hold(self, status: int, runs: Runs | None) -> wrk.Summary:
+        seconds = self.context.options.seconds
+        await self.houses.restore(self.client)
+        before, cpu = await self.answered(), servers.cpu_s(self.api_pid)
+        summary = await wrk.run(self.settings.public_url, self.file, seconds)
+        cpu = servers.cpu_s(self.api_pid) - cpu
+        after = await self.answered()
+        got = {name: after[name] - before.get(name, 0.0) for name in after}
+        commands, flushes = got.pop("commands", 0.0), got.pop("flushes", 0.0)
+        other = {name: int(n) for name, n in got.items() if n and name != str(int(status))}
+        if other or summary.broken:
+            raise CheckError(
+                f"every answer must be {int(status)}; there were {other},"
+                f" and {summary.broken} requests without an answer"
+            )
+        if runs is not None:
+            runs.cpu_us.append(cpu / summary.requests * 1e6)
+            runs.batches.append(commands / max(flushes, 1.0))
+        return summary
+
+
+@asynccontextmanager
+async def under_test(
+    context: Context, name: str, houses: int, profile: Path | None = None
+) -> AsyncIterator[Bench]:
+    """Start Valkey and the API, publish so many houses and a sold-out one, warm up."""
+    async with context.valkey(name) as (valkey, client):
+        settings = make_settings(valkey)
+        context.say(f"publishing {houses + 1} stadiums of {context.options.seats:,} seats")
+        published = await publish_houses(client, houses, context.options.seats)
+        variables, log = servers.environment(settings), context.log(f"{name}-api")
+        api = (
+            servers.api(variables, settings.api_port, log)
+            if profile is None
+            else servers.ProfiledApi(variables, settings.api_port, log, profile)
+        )
+        async with context.running(api, core=servers.API_CORE):
+            bench = Bench(context, settings, client, published, api.pid)
+            for snapshot in (*published.fresh, published.sold):
+                await _load(settings, snapshot.occurrence)
+            yield bench
+
+
+async def _load(settings: Settings, occurrence: str) -> None:
+    """Let the API load an occurrence, which it does at the first request for it."""
+    url = f"{settings.public_url}/v1/occurrences/{occurrence}"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        response.raise_for_status()
+
+
+async def warm(bench: Bench, service: Service) -> None:
+    """Warm everything up, and find out how many requests a second have to be prepared."""
+    fresh = bench.houses.fresh
+    bench.prepare(requests.named(fresh, 1), _WARM_S)
+    rate = await bench.echo(service)
+    summary = await wrk.run(bench.settings.public_url, bench.file, _WARM_S)
+    bench.rate_max = max(rate, summary.rate) * _ROOM
+
+
+def houses_needed(context: Context) -> int:
+    """Return how many stadiums a run may need at most: two seats a request."""
+    return 1 + int(2 * _RATE_MAX * context.options.seconds / context.options.seats)
+
+
+class HoldBench:
+    """``holds``: three ratios and two figures from the same rounds."""
+
+    name: ClassVar = "holds"
+
+    async def run(self, context: Context) -> None:
+        """Measure."""
+        runs = Runs()
+        service = servers.echo(context.log("echo"))
+        async with (
+            under_test(context, "holds", houses_needed(context)) as bench,
+            context.running(service, core=servers.API_CORE),
+        ):
+            await warm(bench, service)
+            fresh, sold = bench.houses.fresh, [bench.houses.sold]
+            for number in range(1, context.options.rounds + 1):
+                context.say(f"holds: round {number} of {context.options.rounds}")
+                runs.add(
+                    "seat",
+                    await bench.hold(partial(requests.named, fresh, 1), HTTPStatus.CREATED, runs),
+                )
+                runs.add("echo", await bench.echo(service, runs))
+                runs.add("sold out", await bench.hold(partial(_again, sold), HTTPStatus.CONFLICT))
+                runs.add(
+                    "best", await bench.hold(partial(requests.best, fresh, 2), HTTPStatus.CREATED)
+                )
+                runs.add(
+                    "pair", await bench.hold(partial(requests.named, fresh, 2), HTTPStatus.CREATED)
+                )
+        _report(context, runs)
+
+
+def _again(houses: list[Snapshot]) -> Iterator[Wanted]:
+    while True:
+        yield from requests.best(houses, 2)
+
+
+def _report(context: Context, runs: Runs) -> None:
+    rates, seats = runs.rates, f"{context.options.seats:,}"
+    context.results.ratios += [
+        Ratio(
+            name="hold_over_echo",
+            title="hold requests/s, a seat by choice, all granted",
+            limit_title="a bare aiohttp JSON echo of the same requests",
+            unit="requests/s",
+            measured=rates["seat"],
+            limit=rates["echo"],
+            must=0.75,
+            aim=0.95,
+            excludes=_HOT_EXCLUDES,
+        ),
+        Ratio(
+            name="sold_out_over_echo",
+            title="sold-out answers/s",
+            limit_title="the same echo",
+            unit="requests/s",
+            measured=rates["sold out"],
+            limit=rates["echo"],
+            must=0.90,
+            aim=1.0,
+            excludes=_HOT_EXCLUDES,
+        ),
+        Ratio(
+            name="best_over_seat",
+            title=f"best available for 2 in {seats} seats",
+            limit_title="holds of 2 named seats",
+            unit="requests/s",
+            measured=rates["best"],
+            limit=rates["pair"],
+            must=0.8,
+            aim=0.95,
+            excludes=_HOT_EXCLUDES,
+        ),
+    ]
+    context.results.figures += [
+        Figure(
+            name="api_cpu_us",
+            title="API CPU per hold",
+            value=median(runs.cpu_us),
+            unit="us",
+            note="user and system time of the API process, of the runs by seat",
+        ),
+        Figure(
+            name="echo_cpu_us",
+            title="CPU of the echo per request",
+            value=median(runs.echo_cpu_us),
+            unit="us",
+            note="the same, of the limit",
+        ),
+        Figure(
+            name="batch_size",
+            title="commands a flush",
+            value=median(runs.batches),
+            unit="",
+            note="micro-batching with 64 connections, of the same runs",
+        ),
+    ]
+
+
+class FsyncBench:
+    """``fsync``: what the promise that an acknowledged hold is on disk costs."""
+
+    name: ClassVar = "fsync"
+
+    async def run(self, context: Context) -> None:
+        """Measure: one server, its setting changed between runs."""
+        rates: dict[str, list[float]] = {"always": [], "everysec": []}
+        service = servers.echo(context.log("echo"))
+        async with (
+            under_test(context, "fsync", houses_needed(context)) as bench,
+            context.running(service, core=servers.API_CORE),
+        ):
+            await warm(bench, service)
+            for number in range(1, context.options.rounds + 1):
+                for setting, found in rates.items():
+                    context.say(f"fsync {setting}: round {number} of {context.options.rounds}")
+                    await bench.client.config_set("appendfsync", setting)
+                    found.append(
+                        await bench.hold(
+                            partial(requests.named, bench.houses.fresh, 1), HTTPStatus.CREATED
+                        )
+                    )
+        context.results.ratios.append(
+            Ratio(
+                name="always_over_everysec",
+                title="holds/s with appendfsync always",
+                limit_title="with appendfsync everysec",
+                unit="requests/s",
+                measured=rates["always"],
+                limit=rates["everysec"],
+                must=0.80,
+                aim=0.95,
+                excludes=f"{_HOT_EXCLUDES}; the disk is this machine's",
+            )
+        )
+
+
+async def profile(context: Context, out: Path) -> None:
+    """Run holds against an API under cProfile; its statistics are in ``out`` afterwards."""
+    service = servers.echo(context.log("echo"))
+    async with (
+        under_test(context, "profile", houses_needed(context), profile=out) as bench,
+        context.running(service, core=servers.API_CORE),
+    ):
+        await warm(bench, service)
+        context.say("holds under the profiler")
+        await bench.hold(partial(requests.named, bench.houses.fresh, 1), HTTPStatus.CREATED)

@@ -1,0 +1,140 @@
+"""The processes that are measured, each on its core, and what they have used of it."""
+
+from __future__ import annotations
+
+import http
+import http.client
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.embedded.parts import PROJECT, Service
+from engine.embedded.processes import Process, free_port
+from engine.settings import Settings
+
+API_CORE = 0
+LOAD_CORE = 1  # Valkey and the load generator, and this process itself
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_UTIME, _STIME = 11, 12  # of /proc/PID/stat after the name
+
+
+def pin(pid: int, core: int) -> None:
+    """Let a process, with all its threads and what it forks from now on, run on one core only."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU that a process has used, to 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_A_SECOND
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """Return the variables for a part: these settings, and nothing of a running ``onsale up``."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ONSALE_", "STRIPE_", "REDIS_", "DATABASE_"))
+    }
+    return {
+        **kept,
+        "ONSALE_ENV_FILE": os.devnull,
+        "REDIS_URL": settings.redis_url,
+        "DATABASE_URL": settings.database_url,
+        "STRIPE_API_BASE": settings.stripe_api_base,
+        "ONSALE_API_PORT": str(settings.api_port),
+        "ONSALE_PUBLIC_URL": settings.public_url,
+        "ONSALE_WORKER_METRICS_PORT": str(settings.worker_metrics_port),
+        **more,
+    }
+
+
+def api(variables: Mapping[str, str], port: int, log: Path) -> Service:
+    """Return an API process."""
+    return Service(
+        "api",
+        "engine.cli",
+        ["api"],
+        port=port,
+        path="/health/ready",
+        log=log,
+        environment=variables,
+    )
+
+
+class ProfiledApi(Process):
+    """An API process under cProfile; what it did is in ``profile`` once it was stopped."""
+
+    def __init__(self, variables: Mapping[str, str], port: int, log: Path, profile: Path) -> None:
+        super().__init__(
+            "profiled api",
+            [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "engine.cli", "api"],
+            log=log,
+            environment=variables,
+            directory=PROJECT,
+        )
+        self._port = port
+
+    def ready(self) -> bool:
+        """Ask the readiness path."""
+        return answers(self._port, "/health/ready")
+
+
+def answers(port: int, path: str) -> bool:
+    """Tell whether a path on loopback answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def echo(log: Path) -> Service:
+    """Return the bare echo that the API is compared with."""
+    port = free_port()
+    return Service(
+        "echo",
+        "loadtest.bench.echo",
+        [str(port)],
+        port=port,
+        path="/health",
+        log=log,
+        environment=dict(os.environ),
+    )
+
+
+def worker(variables: Mapping[str, str], port: int, log: Path) -> Service:
+    """Return a worker."""
+    return Service(
+        "worker",
+        "engine.cli",
+        ["worker"],
+        port=port,
+        path="/health/ready",
+        log=log,
+        environment=variables,
+    )
+
+
+def lookalike(settings: Settings, port: int, log: Path) -> Service:
+    """Return the payment provider's look-alike, in memory, telling the API what happens."""
+    return Service(
+        "stripe look-alike",
+        "engine.embedded.stripe",
+        [
+            *("--port", str(port)),
+            *("--webhook-url", f"http://127.0.0.1:{settings.api_port}/v1/webhooks/stripe"),
+            *("--webhook-secret", settings.stripe_webhook_secret),
+            *("--secret-key", settings.stripe_secret_key),
+            *("--publishable-key", settings.stripe_publishable_key),
+        ],
+        port=port,
+        path="/health",
+        log=log,
+        environment=dict(os.environ),
+    )

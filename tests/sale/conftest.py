@@ -1,0 +1,156 @@
+"""A sale of a small house, with the real Stripe library in front of the look-alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+
+from engine.core.errors import OnsaleError
+from engine.core.ids import new_id
+from engine.embedded.stripe import StripeLookalike
+from engine.payments.stripe import StripeProvider
+from engine.sale.requests import CheckoutRequest, HoldRequest, Idempotency, LineRequest
+from engine.sale.service import Sale
+from engine.sale.snapshot import Snapshot
+from engine.sale.views import CheckoutView, HoldView, OrderView
+from engine.settings import Settings
+from engine.store import keys, publication
+from engine.store.client import connect
+from engine.store.packing import pack
+from tests.conservation import assert_conserved
+from tests.houses import small_house
+
+SHARD = 5
+
+
+def idempotency(body: bytes = b"b" * 16) -> Idempotency:
+    return Idempotency(key_digest=bytes.fromhex(new_id()), body_digest=body)
+
+
+class Box:
+    """A box office: a sale, its money, and a clock that can be moved on."""
+
+    def __init__(
+        self, sale: Sale, client: Redis, snapshot: Snapshot, stripe: StripeLookalike
+    ) -> None:
+        self.sale = sale
+        self.client = client
+        self.snapshot = snapshot
+        self.stripe = stripe
+        self.occurrence = snapshot.occurrence
+        self.place = keys.prefix(SHARD, snapshot.occurrence)
+        self.webhook_failures: list[str] = []
+        self._ahead_ms = 0
+
+    async def hold(self, buyer: str, *lines: LineRequest) -> HoldView:
+        request = HoldRequest(lines=list(lines) or [LineRequest(ticket_type="stalls", quantity=2)])
+        return await self.sale.acquire(buyer, self.occurrence, request, idempotency())
+
+    async def checkout(
+        self, buyer: str, hold: str, key: Idempotency | None = None, name: str = "Ada"
+    ) -> CheckoutView:
+        request = CheckoutRequest(email="ada@example.org", name=name)
+        return await self.sale.checkout(buyer, self.occurrence, hold, request, key or idempotency())
+
+    async def pending(self, buyer: str, *lines: LineRequest) -> CheckoutView:
+        return await self.checkout(buyer, (await self.hold(buyer, *lines)).id)
+
+    async def order(self, buyer: str, order: str) -> OrderView:
+        return await self.sale.read_order(buyer, self.occurrence, order)
+
+    async def pay(
+        self, checkout: CheckoutView, method: str = "pm_card_visa", *, status: int = 200
+    ) -> dict[str, Any]:
+        """Pay as the buyer's browser does: publishable key and client secret."""
+        assert checkout.payment is not None
+        payment = checkout.payment
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{self.stripe.url}/v1/payment_intents/{payment.intent}/confirm",
+                data={
+                    "client_secret": payment.client_secret,
+                    "payment_method": method,
+                    "return_url": "https://example.org/back",
+                },
+                headers={"Authorization": f"Bearer {payment.publishable_key}"},
+            ) as response,
+        ):
+            assert response.status == status, await response.text()
+            answer: dict[str, Any] = await response.json()
+            return answer
+
+    async def until(self, reached: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(20):
+            while not await reached():  # noqa: ASYNC110 - it is on the other side of a connection
+                await asyncio.sleep(0.005)
+
+    async def until_state(self, buyer: str, order: str, state: str) -> OrderView:
+        found: list[OrderView] = []
+
+        async def reached() -> bool:
+            found[:] = [await self.order(buyer, order)]
+            return found[0].state == state
+
+        await self.until(reached)
+        return found[0]
+
+    async def advance(self, ms: int) -> None:
+        """Move the sale clock on: it is the wall clock less all pauses."""
+        self._ahead_ms += ms
+        await self.client.set(f"{self.place}:clock", pack([0, -self._ahead_ms]))
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """The webhook endpoint: like the edge, it answers 200 only when all is recorded."""
+        try:
+            await self.sale.handle_webhook(
+                await request.read(), request.headers["Stripe-Signature"]
+            )
+        except OnsaleError as error:
+            self.webhook_failures.append(error.code)
+            return web.Response(status=error.status)
+        return web.Response()
+
+
+@pytest.fixture
+async def stripe() -> AsyncIterator[StripeLookalike]:
+    lookalike = StripeLookalike(retry_first_s=0.02)
+    await lookalike.start()
+    yield lookalike
+    await lookalike.stop()
+
+
+@pytest.fixture
+async def box(valkey_url: str, redis_client: Redis, stripe: StripeLookalike) -> AsyncIterator[Box]:
+    snapshot = small_house()
+    await publication.publish(redis_client, snapshot, shard=SHARD)
+    provider = StripeProvider(
+        secret_key=stripe.secret_key,
+        publishable_key=stripe.publishable_key,
+        webhook_secret=stripe.webhook_secret,
+        api_base=stripe.url,
+        timeout_s=1.0,
+    )
+    client = connect(f"{valkey_url}/0")
+    sale = Sale(Settings(redis_url=f"{valkey_url}/0"), client, provider)
+    await sale.start()
+    made = Box(sale, client, snapshot, stripe)
+    application = web.Application()
+    application.router.add_post("/hook", made.receive)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    stripe.deliver_to(f"http://127.0.0.1:{runner.addresses[0][1]}/hook")
+    yield made
+    stripe.deliver_to(None)
+    await runner.cleanup()
+    await sale.stop()
+    await provider.close()
+    await client.aclose()
+    await assert_conserved(redis_client, snapshot.occurrence)
