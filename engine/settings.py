@@ -37,14 +37,18 @@ class Settings:
     worker_metrics_port: int = 8081  # 0: let the kernel choose
     public_url: str = "http://127.0.0.1:8080"  # what buyers see; links and redirects use it
     guest_token_ttl_s: int = 86_400  # a guest keeps order access for a day
-    batch_size_max: int = 128  # requests a script call; bounds how long one call holds Valkey (~1 ms)
+    batch_size_max: int = (
+        128  # requests a script call; bounds how long one call holds Valkey (~1 ms)
+    )
     batch_queue_max: int = 4_096  # waiting requests a process; beyond it 503 (~0.2 s of work)
     backlog_max: int = 500_000  # unwritten records (~0.6 KiB each: 300 MiB of Valkey memory)
     backlog_poll_ms: int = 500
     body_bytes_max: int = 65_536  # the largest sensible request names some 100 seats
     live_interval_ms: int = 250  # the seat map's differences: at most 4 messages a second
     live_sockets_max: int = 20_000  # a process; 13.5 KiB each idle
-    persist_batch: int = 1_000  # records a transaction; twice as many a stream read (+15 % over 500)
+    persist_batch: int = (
+        1_000  # records a transaction; twice as many a stream read (+15 % over 500)
+    )
     persist_dead_max: int = 1_000  # parked records at which the consumer stops loudly
     sweep_interval_ms: int = 500  # hold expiry; holds are also swept when they meet empty stock
     provider_timeout_s: float = 10.0

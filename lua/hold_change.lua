@@ -71,7 +71,7 @@ local function change(request)
   end
   local buyer = buyer_of(buyer_id)
   local function make_room(lines)
-    local failures = {}
+    local failures
     for i = 1, #remove do
       local index, n = remove[i][1], remove[i][2]
       local left = type_of(index) and remove_from(lines, index, n, remove[i][3] or nil)
@@ -79,6 +79,7 @@ local function change(request)
         lines = left
         count(buyer, index, -n)
       else
+        failures = failures or {}
         failures[#failures + 1] = { #add + i - 1, LINE_NOT_HELD }
       end
     end

@@ -1,7 +1,7 @@
 -- Load the inventory of an occurrence that is not published yet.
 --
 -- KEYS[1]  prefix of the occurrence
--- ARGV[1]  msgpack {conf, stock, snapshot, sections, ranks, marks, clock}
+-- ARGV[1]  msgpack {conf, stock, snapshot, sections, ranks, marks, clock, versions}
 --   conf      packed {version, from, until, hold_ms, hold_ms_max, pay_ms, order_max, buyer_max,
 --             pools = {counter of each category}, names = {name of each counter}, capacities,
 --             types = {packed {code, category, category_char, counters, min, max, buyer_max, from, until,
@@ -10,7 +10,7 @@
 --   snapshot  the packed Snapshot, for everybody who reads
 --   sections  {{seats, categories, segments}, ...}  one byte, one byte, two bytes a position
 --   ranks     {8 bytes a segment of each category}; marks: packed, see includes/best_available.lua
---   clock     packed {paused since or 0, paused in all}
+--   clock     packed {paused since or 0, paused in all}; versions: packed {1 for each section}
 -- Answers  {OK}, {CONFLICT} it is published already
 -- Records  none: PostgreSQL had it first
 -- @include "codes"
@@ -26,6 +26,6 @@ for i = 1, #sections do
     P .. ':segments:' .. i - 1, sections[i][3])
 end
 for i = 1, #ranks do redis.call('SET', P .. ':rank:' .. i - 1, ranks[i]) end
-redis.call('MSET', P .. ':marks', load[6], P .. ':stock', load[2], P .. ':snapshot', load[3],
+redis.call('MSET', P .. ':marks', load[6], P .. ':versions', load[8], P .. ':stock', load[2], P .. ':snapshot', load[3],
   P .. ':clock', load[7], P .. ':conf', load[1])
 return cmsgpack.pack({ OK })

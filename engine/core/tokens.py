@@ -9,6 +9,7 @@ payload is decoded into a struct that checks every type and length.
 from __future__ import annotations
 
 import binascii
+import hashlib
 import hmac
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ EMAIL_LENGTH_MAX = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 _CACHE_MAX = 32_768  # verified tokens a generation, ~0.6 KiB each: two generations are 40 MiB
 _HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}
+_BLOCK = 64  # bytes, of SHA-256
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _INVALID = "The token is not valid: get a new one from POST /v1/guests"
@@ -69,7 +73,11 @@ class TokenSigner:
         clock: Callable[[], float] = time.time,
         cache_max: int = _CACHE_MAX,
     ) -> None:
-        self._key = secret.encode()
+        # HMAC-SHA-256 (RFC 2104), the key's two blocks hashed once: a quarter of the time
+        key = secret.encode()
+        key = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(key.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(key.translate(_OUTER_PAD))
         self._clock = clock
         self._cache_max = cache_max
         self._recent: dict[str, Claims] = {}
@@ -114,7 +122,10 @@ class TokenSigner:
         return claims
 
     def _signature(self, signed: bytes) -> bytes:
-        return _encode64(hmac.digest(self._key, signed, "sha256"))
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(signed)
+        outer.update(inner.digest())
+        return _encode64(outer.digest())
 
     def _check(self, token: str) -> Claims:
         if len(token) > TOKEN_LENGTH_MAX or not token.isascii():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 import msgspec
@@ -14,7 +13,7 @@ from engine.core.tokens import Claims
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import GuestRequest, GuestView
-from engine.http.state import REDIS, SETTINGS, SIGNER
+from engine.http.state import SALE, SETTINGS, SIGNER
 from engine.store.guests import remember_guest
 
 _REMEMBERED_S = 86_400  # as long as every other idempotency key that is kept by time
@@ -33,8 +32,8 @@ async def create_guest(call: Call) -> web.Response:
     key = call.required_key
     claims = signer.guest(request.email, settings.guest_token_ttl_s)
     kept = await remember_guest(
-        app[REDIS],
-        hashlib.sha256(key.key_digest).hexdigest(),
+        app[SALE].batcher,
+        key.key_digest,
         msgspec.msgpack.encode(_Remembered(key.body_digest, claims)),
         _REMEMBERED_S,
     )

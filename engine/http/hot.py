@@ -76,7 +76,8 @@ class _Written(web.StreamResponse):
 
 def make_front(app: web.Application, handle: Handler) -> Handler:
     """Return the handler of the server: hot requests here, everything else by ``handle``."""
-    sale, signer, metrics = app[SALE], app[SIGNER], app[METRICS]
+    signer, metrics = app[SIGNER], app[METRICS]
+    acquire = app[SALE].holds.acquire
     decode = msgspec.json.Decoder(HoldRequest).decode
     encode = msgspec.json.Encoder().encode
     fixed = "".join(
@@ -103,7 +104,7 @@ def make_front(app: web.Application, handle: Handler) -> Handler:
             body = decode(raw)
         except (ValueError, RecursionError) as error:
             raise malformed(error) from None
-        view = await sale.acquire(claims.sub, occurrence, body, key)
+        view = await acquire(claims.sub, occurrence, body, key)
         return write(201, _JSON, encode(view), identifier)
 
     def problem(error: OnsaleError, identifier: str) -> _Written:

@@ -10,8 +10,9 @@ from engine.core.errors import NotFoundError
 from engine.http import views
 from engine.http.endpoints import answer
 from engine.http.route import Call
-from engine.http.schemas import EventPage, EventView, OccurrencePage, PageQuery
+from engine.http.schemas import EventPage, OccurrencePage, PageQuery
 from engine.http.state import FEEDS, SALE
+from engine.sale.snapshot import Snapshot
 
 # The list is the same for everybody; a browser may keep it while a page is open.
 _LIST_HEADERS = {"Cache-Control": "public, max-age=2"}
@@ -50,25 +51,32 @@ async def read_occurrence(call: Call) -> web.Response:
 async def list_events(call: Call) -> web.Response:
     """Answer with the events that have published occurrences."""
     query: PageQuery = call.query
-    found = await _events(call)
-    start = _start([event.id for event in found], query.cursor)
-    page = found[start : start + query.limit]
-    more = start + query.limit < len(found)
-    return answer(EventPage(items=page, next=page[-1].id if more else None), headers=_LIST_HEADERS)
+    events = await _events(call)
+    start = _start([event[0].event for event in events], query.cursor)
+    page = events[start : start + query.limit]
+    more = start + query.limit < len(events)
+    now_ms = _now_ms()
+    return answer(
+        EventPage(
+            items=[views.event_view(event, now_ms) for event in page],
+            next=page[-1][0].event if more else None,
+        ),
+        headers=_LIST_HEADERS,
+    )
 
 
 async def read_event(call: Call) -> web.Response:
     """Answer with one event, by its slug or its id."""
     name = call.path("event")
     for event in await _events(call):
-        if name in {event.slug, event.id}:
-            return answer(event, headers=_LIST_HEADERS)
+        if name in {event[0].event_slug, event[0].event}:
+            return answer(views.event_view(event, _now_ms()), headers=_LIST_HEADERS)
     raise NotFoundError("There is no event with this slug on sale: see /v1/events")
 
 
-async def _events(call: Call) -> list[EventView]:
+async def _events(call: Call) -> list[list[Snapshot]]:
     published = await call.request.app[SALE].occurrences()
-    return views.events((one.snapshot for one in published), _now_ms())
+    return views.by_event(one.snapshot for one in published)
 
 
 def _start(ids: list[str], cursor: str | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -98,6 +99,10 @@ PATTERNS = {  # of the parameters in paths; what does not match is no path
 }
 
 
+# Between "!" and "~" are the visible ASCII characters.
+_KEY = re.compile(f"[!-~]{{{KEY_LENGTH_MIN},{KEY_LENGTH_MAX}}}")
+
+
 def idempotency(key: str | None, method: str, path: str, body: bytes) -> Idempotency:
     """Return the digests of an Idempotency-Key and of what it was used for.
 
@@ -109,8 +114,7 @@ def idempotency(key: str | None, method: str, path: str, body: bytes) -> Idempot
             "Send an Idempotency-Key: a new random value for every new request, "
             "the same one when you repeat it"
         )
-    # Between "!" and "~" are the visible ASCII characters.
-    if not KEY_LENGTH_MIN <= len(key) <= KEY_LENGTH_MAX or min(key) < "!" or max(key) > "~":
+    if _KEY.fullmatch(key) is None:
         raise IdempotencyKeyError(
             f"An Idempotency-Key has {KEY_LENGTH_MIN} to {KEY_LENGTH_MAX} visible ASCII characters"
         )

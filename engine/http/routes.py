@@ -70,6 +70,7 @@ ROUTES: tuple[Route, ...] = (
         body=GuestRequest,
         body_optional=True,
         idempotency="required",
+        errors=(OverloadedError,),
         answers={201: Answer(description="A token, valid for a day.", body=GuestView)},
     ),
     Route(

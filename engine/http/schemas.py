@@ -148,7 +148,7 @@ class OccurrenceView(OccurrenceSummary, kw_only=True):
 
 
 class EventView(msgspec.Struct, kw_only=True):
-    """An event with its published occurrences, the next one first."""
+    """An event with its published occurrences, the next one first, 100 at most."""
 
     id: Id
     slug: str

@@ -19,6 +19,8 @@ from engine.http.schemas import (
 )
 from engine.sale.snapshot import Snapshot, TicketType, Tier
 
+EVENT_OCCURRENCES_MAX = 100  # of an event; /v1/occurrences lists all
+
 
 def summary(snapshot: Snapshot, now_ms: int) -> OccurrenceSummary:
     """Return an occurrence as lists show it."""
@@ -75,20 +77,23 @@ def counts(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> dict[str
     }
 
 
-def events(snapshots: Iterable[Snapshot], now_ms: int) -> list[EventView]:
-    """Return the events of these occurrences: the one with the next occurrence first."""
-    by_event: dict[str, list[Snapshot]] = {}
+def by_event(snapshots: Iterable[Snapshot]) -> list[list[Snapshot]]:
+    """Return the occurrences of each event, the next one first; events by their next one."""
+    found: dict[str, list[Snapshot]] = {}
     for snapshot in sorted(snapshots, key=order_of):
-        by_event.setdefault(snapshot.event, []).append(snapshot)
-    return [
-        EventView(
-            id=group[0].event,
-            slug=group[0].event_slug,
-            name=group[0].event_name,
-            occurrences=[summary(snapshot, now_ms) for snapshot in group],
-        )
-        for group in by_event.values()
-    ]
+        found.setdefault(snapshot.event, []).append(snapshot)
+    return list(found.values())
+
+
+def event_view(occurrences: Sequence[Snapshot], now_ms: int) -> EventView:
+    """Return an event with the first ``EVENT_OCCURRENCES_MAX`` of its occurrences."""
+    first = occurrences[0]
+    return EventView(
+        id=first.event,
+        slug=first.event_slug,
+        name=first.event_name,
+        occurrences=[summary(snapshot, now_ms) for snapshot in occurrences[:EVENT_OCCURRENCES_MAX]],
+    )
 
 
 def order_of(snapshot: Snapshot) -> tuple[int, str]:

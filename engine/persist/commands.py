@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -85,7 +86,7 @@ def _bar() -> Iterator[Callable[[str, int, int | None], None]]:
 
 
 def _run(work: Coroutine[Any, Any, int]) -> None:
-    configure_logs()
+    configure_logs(logging.WARNING)
     sys.exit(asyncio.run(work))
 
 
@@ -123,7 +124,7 @@ async def _audit(occurrence: str | None, *, as_json: bool, wait_s: float, strict
                 unwritten = await wait_for_backlog(
                     servers.client,
                     seconds=wait_s,
-                    progress=lambda n: move(f"{n} records are not written yet", 0, None),
+                    progress=lambda n: move(f"not written yet: {n}", 0, None),
                 )
                 async with servers.pool.acquire() as connection:
                     audits = Audit(
@@ -169,9 +170,8 @@ async def _rebuild(occurrence: str, *, force: bool) -> int:
                 progress=move,
             )
     click.echo(
-        f"{restored.orders} orders and {restored.holds} holds are back"
-        f" ({restored.holds_dropped} holds clashed with orders and are gone)."
-        f" Now run: onsale audit {occurrence}"
+        f"Restored: orders {restored.orders}, holds {restored.holds}; holds dropped because an"
+        f" order has their stock: {restored.holds_dropped}. Now run: onsale audit {occurrence}"
     )
     return 0
 
@@ -200,7 +200,7 @@ async def _list() -> int:
                 f" {letter.entry.id}  {letter.entry.kind}  attempts {letter.attempts}\n"
                 f"    {letter.error}"
             )
-    click.echo(f"{count} records are parked.", err=True)
+    click.echo(f"Parked records: {count}", err=True)
     return int(count > 0)
 
 
@@ -227,5 +227,5 @@ async def _replay(wanted: frozenset[str]) -> int:
                 click.echo(f"{letter.id}  {replayed.error}", err=True)
             else:
                 written += 1
-    click.echo(f"{written} records are written now, {failed} still cannot be.")
+    click.echo(f"Written now: {written}. Still parked: {failed}.")
     return int(failed > 0 or (bool(wanted) and written < len(wanted)))

@@ -28,23 +28,29 @@ def show(reports: list[Report], *, unwritten: int, as_json: bool) -> None:
     if not reports:
         console.print("No occurrence is published, so there is nothing to compare.")
     for report in reports:
-        console.print(_table(report))
+        _show(console, report)
     if unwritten:
         console.print(
-            f"[red]{unwritten} records are still not in PostgreSQL: is `onsale worker` running?"
+            f"[red]Records that are still not in PostgreSQL: {unwritten}."
+            " Is `onsale worker` running?"
         )
 
 
-def _table(report: Report) -> Table:
+def _show(console: Console, report: Report) -> None:
     verdict = "[green]everything agrees" if report.ok else "[red]NOT everything agrees"
-    table = Table(
-        title=f"{escape(report.event or 'occurrence')} ({report.occurrence}): {verdict}",
-        caption=f"{report.orders} orders, {report.tickets} tickets, {report.captured} captured and"
-        f" {report.refunded} given back (minor units {report.currency}),"
-        f" {report.in_flight} records on their way",
-        title_justify="left",
-        caption_justify="left",
+    name = escape(report.event or "occurrence")
+    console.print(f"[bold]{name}[/] {report.occurrence}: {verdict}", soft_wrap=True)
+    console.print(_table(report))
+    console.print(
+        f"orders {report.orders}, tickets {report.tickets}, captured {report.captured} and given"
+        f" back {report.refunded} (minor units {report.currency}), records on their way"
+        f" {report.in_flight}",
+        soft_wrap=True,
     )
+
+
+def _table(report: Report) -> Table:
+    table = Table()
     table.add_column("check")
     table.add_column("examined", justify="right")
     table.add_column("wrong", justify="right")

@@ -20,7 +20,7 @@ OrderState = Literal[
 ]
 
 
-class Line(msgspec.Struct, kw_only=True):
+class Line(msgspec.Struct, kw_only=True, gc=False):
     """``quantity`` tickets of type ``type`` at ``price`` each (tier ``tier``).
 
     ``seats``: section, position, section, position, ... (empty for general
@@ -34,7 +34,7 @@ class Line(msgspec.Struct, kw_only=True):
     seats: list[int] = []
 
 
-class Hold(msgspec.Struct, kw_only=True):
+class Hold(msgspec.Struct, kw_only=True, gc=False):
     """A buyer's cart. Times are sale-clock ms; ``version`` grows with every change."""
 
     id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 
 import msgspec
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.5  # how soon a republication is seen; one GET each time
 
 
-class SeatView(msgspec.Struct, frozen=True, kw_only=True):
+class SeatView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A seat as people find it in the house; ``guid`` names it in requests."""
 
     guid: str
@@ -130,6 +131,7 @@ class Occurrences:
         # building the indexes of 55,000 seats takes some 100 ms: not in the loop's time
         found = await asyncio.to_thread(Published, snapshot, shard, configuration.version)
         self._loaded[occurrence] = found
+        gc.freeze()  # it stays: without this every full collection walks through all its seats
         return found
 
     async def _refresh(self) -> None:

@@ -20,14 +20,14 @@ Guid = Annotated[str, Meta(min_length=1, max_length=64)]
 Quantity = Annotated[int, Meta(ge=1, le=SEATS_MAX)]
 
 
-class Idempotency(msgspec.Struct, frozen=True):
+class Idempotency(msgspec.Struct, frozen=True, gc=False):
     """16-byte digests of the Idempotency-Key, and of the request that it stands for."""
 
     key_digest: bytes
     body_digest: bytes
 
 
-class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """Tickets of one type: name the ``seats``, or give a ``quantity``.
 
     A quantity of an assigned type asks for the best available seats, together
@@ -41,7 +41,7 @@ class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     allow_split: bool = False
 
 
-class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A new hold: all lines, or none."""
 
     lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=LINES_MAX)]

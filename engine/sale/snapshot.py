@@ -70,7 +70,7 @@ class Category(msgspec.Struct, frozen=True, kw_only=True):
     color: str = "#888888"
 
 
-class Seat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Seat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A seat; ``guid`` is unique in the plan. ``x``/``y`` in plan units, absolute."""
 
     guid: str

@@ -18,7 +18,7 @@ from engine.sale.documents import Hold, Line, Order, OrderState
 from engine.sale.occurrences import Published, SeatView
 
 
-class LineView(msgspec.Struct, kw_only=True):
+class LineView(msgspec.Struct, kw_only=True, gc=False):
     """``quantity`` tickets at ``unit_price`` each; the price is locked."""
 
     ticket_type: str
@@ -30,7 +30,7 @@ class LineView(msgspec.Struct, kw_only=True):
     seats: list[SeatView]
 
 
-class HoldView(msgspec.Struct, kw_only=True):
+class HoldView(msgspec.Struct, kw_only=True, gc=False):
     """A buyer's cart. ``latest_expires_at``: no extension goes beyond it."""
 
     id: str
@@ -106,6 +106,7 @@ class CheckoutView(msgspec.Struct, kw_only=True):
 def _line(published: Published, line: Line) -> LineView:
     kind = published.snapshot.ticket_types[line.type]
     seats = line.seats
+    views = published.seat_views
     return LineView(
         ticket_type=kind.code,
         name=kind.name,
@@ -113,7 +114,7 @@ def _line(published: Published, line: Line) -> LineView:
         quantity=line.quantity,
         unit_price=line.price,
         amount=line.price * line.quantity,
-        seats=[published.seat_views[seats[i]][seats[i + 1]] for i in range(0, len(seats), 2)],
+        seats=[views[section][at] for section, at in zip(seats[::2], seats[1::2], strict=True)],
     )
 
 
@@ -121,6 +122,9 @@ def hold_view(published: Published, hold: Hold, now: int, wall: int) -> HoldView
     """Return the view. ``now``: sale-clock ms, ``wall``: wall-clock ms of the same moment."""
     lines = [_line(published, line) for line in hold.lines]
     offset = wall - now
+    subtotal = 0
+    for line in lines:
+        subtotal += line.amount
     return HoldView(
         id=hold.id,
         occurrence=published.snapshot.occurrence,
@@ -131,7 +135,7 @@ def hold_view(published: Published, hold: Hold, now: int, wall: int) -> HoldView
         expires_in_ms=max(hold.expires - now, 0),
         latest_expires_at=rfc3339(hold.created + published.snapshot.hold_ttl_ms_max + offset),
         lines=lines,
-        subtotal=sum(line.amount for line in lines),
+        subtotal=subtotal,
         currency=published.snapshot.currency,
     )
 

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from engine.core.errors import OccurrenceUnknownError
 from engine.store import keys
+from engine.store.client import mget
 from engine.store.packing import unpack
 
 
@@ -15,8 +16,8 @@ class Availability(msgspec.Struct, kw_only=True):
 
     ``free``: of each counter. ``sections``: index -> string of bytes, only
     those that are newer than what the caller knew. ``versions``: the version
-    at which each section last changed. ``configuration``: the version of the
-    published configuration. ``paused``: whether the sale clock stands still.
+    at which each section last changed, as far as its string was read.
+    ``configuration``: the version of the published configuration. ``paused``: whether the sale clock stands still.
     """
 
     version: int
@@ -42,31 +43,32 @@ async def read_availability(
     Raises ``OccurrenceUnknownError``.
     """
     prefix = keys.prefix(shard, occurrence)
-    async with client.pipeline(transaction=False) as pipe:
-        pipe.mget(f"{prefix}:stock", f"{prefix}:conf", f"{prefix}:clock")
-        pipe.hgetall(f"{prefix}:versions")
-        (stock_packed, conf_packed, clock_packed), touched = await pipe.execute()
-    if stock_packed is None or conf_packed is None:
+    names = [f"{prefix}:{name}" for name in ("stock", "conf", "clock", "versions")]
+    stock_packed, conf_packed, clock_packed, touched = await mget(client, names)
+    if stock_packed is None or conf_packed is None or touched is None:
         raise OccurrenceUnknownError
+    versions = dict(enumerate(unpack(touched)))
     if known is None:
         wanted = list(range(sections))
     else:
-        wanted = [int(s) for s, version in touched.items() if int(version) > known.get(int(s), 0)]
+        wanted = [section for section, at in versions.items() if at > known.get(section, 0)]
     strings: list[bytes] = []
     if wanted:
         # again with the sections, in one step: version, counts and seats of one moment
-        async with client.pipeline(transaction=True) as pipe:
-            pipe.get(f"{prefix}:stock")
-            pipe.hgetall(f"{prefix}:versions")
-            pipe.mget([f"{prefix}:seats:{section}" for section in wanted])
-            stock_packed, touched, strings = await pipe.execute()
-    stock: list[int] = unpack(stock_packed)
-    versions = {int(s): int(version) for s, version in touched.items()}
-    if known is not None and wanted:
+        names = [f"{prefix}:seats:{section}" for section in wanted]
+        stock_again, touched_again, *found = await mget(
+            client, [f"{prefix}:stock", f"{prefix}:versions", *names]
+        )
+        strings = [string or b"" for string in found]
+        stock_packed = stock_again or stock_packed
+        fetched = set(wanted)
+        now = dict(enumerate(unpack(touched_again or touched)))
         # a section that changed between the two reads was not fetched: it is not known yet
         versions = {
-            s: version if s in wanted else known.get(s, 0) for s, version in versions.items()
+            section: now[section] if section in fetched else before
+            for section, before in versions.items()
         }
+    stock: list[int] = unpack(stock_packed)
     return Availability(
         version=stock[0],
         configuration=unpack(conf_packed)[b"version"],

@@ -1,21 +1,23 @@
-"""What was answered to requests for a guest's token, for a day: ``onsale:guest:<digest>``."""
+"""What was answered to requests for a guest's token, for a while: ``{sNN}:guest:<digest>``."""
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from engine.core.errors import InvalidRequestError
+from engine.store import keys
+from engine.store.batcher import Batcher
+from engine.store.codes import Code
 
-from engine.core.errors import StoreUnavailableError
 
-
-async def remember_guest(client: Redis, key_digest: str, value: bytes, ttl_s: int) -> bytes:
+async def remember_guest(batcher: Batcher, key_digest: bytes, value: bytes, ttl_s: int) -> bytes:
     """Keep ``value`` under the digest of an idempotency key unless something is there already.
 
-    Returns what is kept now: ``value``, or what an earlier request left.
-    Raises :class:`StoreUnavailableError`.
+    ``key_digest``: 16 bytes; ``value``: at most 2,000. Returns what is kept now:
+    ``value``, or what an earlier request left. Raises ``OverloadedError``,
+    ``StoreUnavailableError``.
     """
-    try:
-        earlier = await client.set(f"onsale:guest:{key_digest}", value, nx=True, get=True, ex=ttl_s)
-    except (RedisError, OSError) as error:
-        raise StoreUnavailableError("Try again with the same Idempotency-Key") from error
-    return earlier if isinstance(earlier, bytes) else value
+    place = f"{keys.shard_tag(key_digest[0] % keys.SHARD_COUNT)}:guest"
+    answer = await batcher.submit("guest_remember", place, (key_digest.hex(), value, ttl_s))
+    if answer[0] != Code.OK:
+        raise InvalidRequestError("This cannot be remembered: the answer is too long")
+    kept: bytes = answer[1]
+    return kept

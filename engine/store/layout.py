@@ -159,6 +159,11 @@ def packed_marks(snapshot: Snapshot) -> bytes:
     return packed
 
 
+def packed_versions(snapshot: Snapshot) -> bytes:
+    """Return the stock version at which each section last changed: the first."""
+    return pack([1] * len(snapshot.sections))
+
+
 def lay_out(snapshot: Snapshot) -> Layout:
     """Return the layout of a snapshot. Raises ``InvalidRequestError`` for one that is too large."""
     if len(snapshot.categories) > CATEGORIES_MAX:

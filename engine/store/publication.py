@@ -50,6 +50,7 @@ async def publish(client: Redis, snapshot: Snapshot, *, shard: int) -> Published
             list(plan.ranks),
             layout.packed_marks(snapshot),
             pack([0, 0]),
+            layout.packed_versions(snapshot),
         ],
     )
     answer = await run_script(client, "publish", keys.prefix(shard, snapshot.occurrence), argument)

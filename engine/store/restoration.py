@@ -231,6 +231,7 @@ async def _write_inventory(
     await client.mset(
         {
             f"{prefix}:marks": layout.packed_marks(snapshot),
+            f"{prefix}:versions": layout.packed_versions(snapshot),
             f"{prefix}:stock": pack(stock.values),
             f"{prefix}:snapshot": msgspec.msgpack.encode(snapshot),
             f"{prefix}:clock": pack([clock.paused_since, clock.paused_ms] if clock else [0, 0]),

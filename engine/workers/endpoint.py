@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -20,7 +21,8 @@ async def endpoint(runner: Runner, port: int) -> AsyncIterator[int]:
     """Serve on ``port`` (0: any) and give the port. Raises ``OSError`` when it is taken."""
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body = await asyncio.to_thread(generate_latest)  # it reads /proc
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def live(_: web.Request) -> web.Response:
         return _json({"status": "live"}, HTTPStatus.OK)

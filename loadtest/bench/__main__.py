@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import pstats
 import shutil
 import sys
 import tempfile
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 
 import click
@@ -18,7 +16,7 @@ import uvloop
 from rich.console import Console
 
 from engine.embedded.processes import LaunchError
-from loadtest.bench import holds, servers, valkey_cpu, wrk
+from loadtest.bench import copying, holds, profiling, sale, servers, valkey_cpu, wrk
 from loadtest.bench.commands import CommandError
 from loadtest.bench.context import Context, Options
 from loadtest.bench.results import Results
@@ -31,9 +29,10 @@ BENCHES = {
         holds.HoldBench(),
         holds.FsyncBench(),
         valkey_cpu.ValkeyBench(),
+        copying.CopyBench(),
+        sale.SaleBench(),
     )
 }
-_TOP = 25  # functions of a profile
 _FAILURES = (CheckError, CommandError, LaunchError, wrk.WrkError)
 _CORES_MIN = 2
 
@@ -82,7 +81,7 @@ def main(
                 options=options, directory=directory, results=results, say=status.update
             )
             if profile is not None:
-                profile.write_text(uvloop.run(_profile(context)))
+                profile.write_text(uvloop.run(profiling.profile(context)))
                 console.print(f"written to {profile}")
                 return
             for name in only or BENCHES:
@@ -98,16 +97,6 @@ def main(
     show(results, Console(highlight=False, width=None if sys.stdout.isatty() else 132))
     console.print(f"written to {out}")
     sys.exit(results.exit_code)
-
-
-async def _profile(context: Context) -> str:
-    file = context.directory / "profile"
-    await holds.profile(context, file)
-    text = StringIO()
-    statistics = pstats.Stats(str(file), stream=text)
-    statistics.strip_dirs().sort_stats("tottime").print_stats(_TOP)
-    statistics.sort_stats("cumulative").print_stats(_TOP)
-    return text.getvalue()
 
 
 def _machine() -> dict[str, str]:

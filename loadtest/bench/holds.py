@@ -35,6 +35,7 @@ _COUNT = re.compile(
 )
 _BATCHES = re.compile(r"^onsale_batch_(commands|flushes)_total (\S+)$", re.MULTILINE)
 _RATE_MAX = 30_000  # requests a second that no core takes by way of aiohttp
+CREATED = HTTPStatus.CREATED
 _WARM_S = 1.0
 _WARM_REQUESTS = 2_000
 _ROOM = 1.5  # requests made for a run, over what the fastest one so far would have taken
@@ -115,7 +116,7 @@ class Bench:
             if summary.requests + wrk.CONNECTIONS <= count:
                 break
             # some requests were sent twice, which costs less: measure again with more of them
-        if status == HTTPStatus.CREATED:
+        if status == CREATED:
             await self.houses.check(self.client, summary.requests)
         return summary.rate
 
@@ -150,11 +151,7 @@ async def under_test(
         context.say(f"publishing {houses + 1} stadiums of {context.options.seats:,} seats")
         published = await publish_houses(client, houses, context.options.seats)
         variables, log = servers.environment(settings), context.log(f"{name}-api")
-        api = (
-            servers.api(variables, settings.api_port, log)
-            if profile is None
-            else servers.ProfiledApi(variables, settings.api_port, log, profile)
-        )
+        api = servers.api(variables, settings.api_port, log, profile)
         async with context.running(api, core=servers.API_CORE):
             bench = Bench(context, settings, client, published, api.pid)
             for snapshot in (*published.fresh, published.sold):
@@ -202,16 +199,12 @@ class HoldBench:
                 context.say(f"holds: round {number} of {context.options.rounds}")
                 runs.add(
                     "seat",
-                    await bench.hold(partial(requests.named, fresh, 1), HTTPStatus.CREATED, runs),
+                    await bench.hold(partial(requests.named, fresh, 1), CREATED, runs),
                 )
                 runs.add("echo", await bench.echo(service, runs))
                 runs.add("sold out", await bench.hold(partial(_again, sold), HTTPStatus.CONFLICT))
-                runs.add(
-                    "best", await bench.hold(partial(requests.best, fresh, 2), HTTPStatus.CREATED)
-                )
-                runs.add(
-                    "pair", await bench.hold(partial(requests.named, fresh, 2), HTTPStatus.CREATED)
-                )
+                runs.add("best", await bench.hold(partial(requests.best, fresh, 2), CREATED))
+                runs.add("pair", await bench.hold(partial(requests.named, fresh, 2), CREATED))
         _report(context, runs)
 
 
@@ -301,9 +294,7 @@ class FsyncBench:
                     context.say(f"fsync {setting}: round {number} of {context.options.rounds}")
                     await bench.client.config_set("appendfsync", setting)
                     found.append(
-                        await bench.hold(
-                            partial(requests.named, bench.houses.fresh, 1), HTTPStatus.CREATED
-                        )
+                        await bench.hold(partial(requests.named, bench.houses.fresh, 1), CREATED)
                     )
         context.results.ratios.append(
             Ratio(
@@ -318,15 +309,3 @@ class FsyncBench:
                 excludes=f"{_HOT_EXCLUDES}; the disk is this machine's",
             )
         )
-
-
-async def profile(context: Context, out: Path) -> None:
-    """Run holds against an API under cProfile; its statistics are in ``out`` afterwards."""
-    service = servers.echo(context.log("echo"))
-    async with (
-        under_test(context, "profile", houses_needed(context), profile=out) as bench,
-        context.running(service, core=servers.API_CORE),
-    ):
-        await warm(bench, service)
-        context.say("holds under the profiler")
-        await bench.hold(partial(requests.named, bench.houses.fresh, 1), HTTPStatus.CREATED)

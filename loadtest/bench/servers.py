@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http
-import http.client
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.embedded.parts import PROJECT, Service
-from engine.embedded.processes import Process, free_port
+from engine.embedded.parts import Service
+from engine.embedded.processes import free_port
 from engine.settings import Settings
 
 API_CORE = 0
@@ -51,47 +48,20 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     }
 
 
-def api(variables: Mapping[str, str], port: int, log: Path) -> Service:
-    """Return an API process."""
+def api(variables: Mapping[str, str], port: int, log: Path, profile: Path | None = None) -> Service:
+    """Return an API process; with ``profile`` one that can be profiled into that file."""
+    module, arguments = "engine.cli", ["api"]
+    if profile is not None:
+        module, arguments = "loadtest.bench.profiled", [str(profile)]
     return Service(
         "api",
-        "engine.cli",
-        ["api"],
+        module,
+        arguments,
         port=port,
         path="/health/ready",
         log=log,
         environment=variables,
     )
-
-
-class ProfiledApi(Process):
-    """An API process under cProfile; what it did is in ``profile`` once it was stopped."""
-
-    def __init__(self, variables: Mapping[str, str], port: int, log: Path, profile: Path) -> None:
-        super().__init__(
-            "profiled api",
-            [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "engine.cli", "api"],
-            log=log,
-            environment=variables,
-            directory=PROJECT,
-        )
-        self._port = port
-
-    def ready(self) -> bool:
-        """Ask the readiness path."""
-        return answers(self._port, "/health/ready")
-
-
-def answers(port: int, path: str) -> bool:
-    """Tell whether a path on loopback answers 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def echo(log: Path) -> Service:

@@ -8,9 +8,8 @@
 local function seats_not(char, seats)
   local byte, others, seen = string.byte(char), {}, {}
   for i = 1, #seats, 2 do
-    local s = section_string(seats[i])
     local name = seats[i] * 65536 + seats[i + 1]
-    if not s or seen[name] or string.byte(s, seats[i + 1] + 1) ~= byte then
+    if seen[name] or seat_byte(seats[i], seats[i + 1]) ~= byte then
       others[#others + 1], others[#others + 2] = seats[i], seats[i + 1]
     end
     seen[name] = true

@@ -40,7 +40,7 @@ local function all_free(lines)
     local tier = kind.tiers[line.tier + 1].counter
     if tier then need[tier] = (need[tier] or 0) + line.quantity end
     for j = 1, #line.seats, 2 do
-      if string.byte(section_string(line.seats[j]), line.seats[j + 1] + 1) ~= 46 then return false end
+      if seat_byte(line.seats[j], line.seats[j + 1]) ~= 46 then return false end
     end
   end
   for counter, n in pairs(need) do

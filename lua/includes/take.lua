@@ -16,29 +16,25 @@ local function tier_for(kind, n)
   return nil, left
 end
 
-local category_maps = {}
-
 -- Seats that were asked for by name: are they of the category, named once, and free?
 local function check_seats(kind, seats)
-  local char = string.byte(kind.category_char)
-  local wrong, taken, seen = {}, {}, {}
+  local wrong, taken
+  local seen = #seats > 2 and {}
   for i = 1, #seats, 2 do
     local section, position = seats[i], seats[i + 1]
-    local map = category_maps[section]
-    if map == nil then
-      map = redis.call('GET', P .. ':categories:' .. section)
-      category_maps[section] = map
-    end
     local name = section * 65536 + position
-    if not map or string.byte(map, position + 1) ~= char or seen[name] then
+    local category = redis.call('GETRANGE', P .. ':categories:' .. section, position, position)
+    if category ~= kind.category_char or (seen and seen[name]) then
+      wrong = wrong or {}
       wrong[#wrong + 1], wrong[#wrong + 2] = section, position
-    elseif string.byte(sections[section] or section_string(section), position + 1) ~= 46 then
+    elseif seat_byte(section, position) ~= 46 then
+      taken = taken or {}
       taken[#taken + 1], taken[#taken + 2] = section, position
     end
-    seen[name] = true
+    if seen then seen[name] = true end
   end
-  if #wrong > 0 then return { LINE_WRONG_SEATS, wrong } end
-  if #taken > 0 then return { LINE_SEATS_TAKEN, taken } end
+  if wrong then return { LINE_WRONG_SEATS, wrong } end
+  if taken then return { LINE_SEATS_TAKEN, taken } end
 end
 
 -- Seats for n of the type: {section, position, ...}, or nil and the reason.
@@ -58,14 +54,15 @@ local function find_seats(kind, n, split)
 end
 
 -- Take one line {type, quantity, seats, split}. `mine` and `all`: tickets of the type and of all
--- types that the hold has so far. Returns the new line of the hold, or nil and the reason.
-local function take_line(line, buyer, mine, all)
+-- types that the hold has so far; `alone`: no other line comes. Returns the new line of the hold, or nil and the reason.
+local function take_line(line, buyer, mine, all, alone)
   local index, n = line[1], line[2]
   local kind = type_of(index)
   if not kind then return nil, { LINE_UNKNOWN_TYPE } end
   if (kind.from and wall < kind.from) or (kind['until'] and wall >= kind['until']) then
     return nil, { LINE_NOT_ON_SALE }
   end
+  if mine + n < kind.min and alone then return nil, { LINE_MIN, kind.min } end
   if mine + n > kind.max then return nil, { LINE_MAX, kind.max } end
   if all + n > conf.order_max then return nil, { LINE_ORDER_MAX, conf.order_max } end
   if kind.buyer_max and (buyer.counts[index + 1] or 0) + n > kind.buyer_max then
@@ -123,29 +120,34 @@ local function merge(lines, line)
 end
 
 -- Take all of `wanted` on top of `lines` (a list that may be changed). Returns the failures:
--- {index from 0, code, ...} each; none: all is taken. The caller undoes what failed.
+-- {index from 0, code, ...} each, or nil: all is taken. The caller undoes what failed.
 -- The buyer's counts are raised as lines are taken; the caller restores them when it undoes.
 local function take(wanted, lines, buyer)
-  local failures, mine, all = {}, {}, 0
+  local failures
+  local mine, all = {}, 0
   for i = 1, #lines do
     mine[lines[i].type] = (mine[lines[i].type] or 0) + lines[i].quantity
     all = all + lines[i].quantity
   end
   for i = 1, #wanted do
     local index = wanted[i][1]
-    local line, reason = take_line(wanted[i], buyer, mine[index] or 0, all)
+    local line, reason = take_line(wanted[i], buyer, mine[index] or 0, all, #wanted == 1)
     if line then
       mine[index], all = (mine[index] or 0) + line.quantity, all + line.quantity
       merge(lines, line)
     else
+      failures = failures or {}
       table.insert(reason, 1, i - 1)
       failures[#failures + 1] = reason
     end
   end
-  if #failures == 0 then
+  if not failures then
     for i = 1, #wanted do
       local least = type_of(wanted[i][1]).min
-      if mine[wanted[i][1]] < least then failures[#failures + 1] = { i - 1, LINE_MIN, least } end
+      if mine[wanted[i][1]] < least then
+        failures = failures or {}
+        failures[#failures + 1] = { i - 1, LINE_MIN, least }
+      end
     end
   end
   return failures
@@ -172,20 +174,24 @@ local swept = false
 -- take(), undone when a line fails; tried once more after expired holds were let go of.
 -- `prepare` (may be nil) makes room first and says what fails. Returns the lines, or nil and the failures.
 local function take_or_undo(wanted, lines, buyer, prepare)
-  local counts = copy(buyer.counts)
+  -- a single line is taken whole or not at all: there is nothing to undo
+  local undoable = prepare or #wanted > 1 or wanted[1][4]
+  local counts = undoable and copy(buyer.counts)
   local failures
   for _ = 1, 2 do
-    savepoint()
+    if undoable then savepoint() end
     local taken = copy(lines)
-    failures = {}
+    failures = nil
     if prepare then taken, failures = prepare(taken) end
-    if #failures == 0 then failures = take(wanted, taken, buyer) end
-    if #failures == 0 then
+    if not failures then failures = take(wanted, taken, buyer) end
+    if not failures then
       keep()
       return taken
     end
-    undo()
-    buyer.counts = copy(counts)
+    if undoable then
+      undo()
+      buyer.counts = copy(counts)
+    end
     if swept or not wants_stock(failures) then break end
     swept = true
     local _, ended = sweep(SWEEP_WHEN_SHORT)

@@ -29,6 +29,7 @@ end
 local documents = {}          -- key -> decoded document, or false: not there
 local changed = {}            -- key -> its packed form (or true): write (or delete) at commit
 local sections = {}           -- section -> its string as it is after what was done so far
+local overlays = {}           -- section whose string was not needed yet -> position -> its byte now
 local puts, puts_count = {}, 0 -- SETRANGE at commit: section, position, bytes, ...
 local due_add, due_remove = {}, {}
 local records = {}
@@ -75,13 +76,27 @@ local function remove_document(key)
   documents[key], changed[key] = false, true
 end
 
+-- A section's string: long, so fetched only where a row has to be searched.
 local function section_string(section)
   local s = sections[section]
   if not s then
     s = redis.call('GET', P .. ':seats:' .. section)
+    for position, char in pairs(overlays[section] or {}) do
+      s = string.sub(s, 1, position) .. char .. string.sub(s, position + 2)
+    end
     sections[section] = s
   end
   return s
+end
+
+-- The state of one seat, as its byte; nil where there is no such section or position.
+local function seat_byte(section, position)
+  local s = sections[section]
+  if s then return string.byte(s, position + 1) end
+  local overlay = overlays[section]
+  local char = overlay and overlay[position]
+    or redis.call('GETRANGE', P .. ':seats:' .. section, position, position)
+  return string.byte(char)
 end
 
 -- A request that may have to be undone begins with savepoint() and ends with keep() or undo().
@@ -97,10 +112,22 @@ end
 
 -- Set n seats from position (zero-based) on to the state in char.
 local function put_seats(section, position, n, char)
-  local s = sections[section] or section_string(section)
+  local s = sections[section]
   local bytes = n == 1 and char or string.rep(char, n)
-  if journal then journal[#journal + 1] = { section, s } end
-  sections[section] = string.sub(s, 1, position) .. bytes .. string.sub(s, position + n + 1)
+  if s then
+    if journal then journal[#journal + 1] = { section, s } end
+    sections[section] = string.sub(s, 1, position) .. bytes .. string.sub(s, position + n + 1)
+  else
+    local overlay = overlays[section]
+    if not overlay then
+      overlay = {}
+      overlays[section] = overlay
+    end
+    for at = position, position + n - 1 do
+      if journal then journal[#journal + 1] = { section, at, overlay[at] or false, overlay, true } end
+      overlay[at] = char
+    end
+  end
   puts[puts_count + 1], puts[puts_count + 2], puts[puts_count + 3] = section, position, bytes
   puts_count = puts_count + 3
   stock_changed = true
@@ -130,6 +157,9 @@ local function undo()
       stock[base + step[3]] = stock[base + step[3]] - step[4]
     elseif #step == 3 then -- a low-water mark: {marks, n, as it was}
       step[1][step[2]] = step[3]
+    elseif #step == 5 then -- a seat of a section whose string was not there then
+      step[4][step[2]] = step[3] or nil
+      if sections[step[1]] then sections[step[1]] = nil end
     else -- a section's string
       sections[step[1]] = step[2]
     end
@@ -177,13 +207,10 @@ local function commit()
     redis.call('SETRANGE', P .. ':seats:' .. puts[i], puts[i + 1], puts[i + 2])
     touched[puts[i]] = true
   end
-  local versions = {}
-  for section in pairs(touched) do
-    versions[#versions + 1] = section
-    versions[#versions + 1] = stock[1]
-  end
-  for i = 1, #versions, 1000 do
-    redis.call('HSET', P .. ':versions', unpack(versions, i, math.min(i + 999, #versions)))
+  if next(touched) then
+    local versions = cmsgpack.unpack(redis.call('GET', P .. ':versions'))
+    for section in pairs(touched) do versions[section + 1] = stock[1] end
+    redis.call('SET', P .. ':versions', cmsgpack.pack(versions))
   end
   local due = {}
   for member, at in pairs(due_add) do

@@ -3,7 +3,7 @@ local LINES_MAX = 40        -- lines of a request, and of a hold
 local QUANTITY_MAX = 1000
 
 local function is_id(value)
-  return type(value) == 'string' and #value == 32 and not string.find(value, '[^0-9a-f]')
+  return type(value) == 'string' and #value == 32 and string.find(value, '^[0-9a-f]+$') == 1
 end
 
 local function is_count(value, most)

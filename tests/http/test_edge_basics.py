@@ -48,8 +48,8 @@ async def test_many_at_once_with_one_key_are_one_guest(edge: Edge) -> None:
 
 async def test_what_is_remembered_of_a_guest_is_forgotten_within_a_day(edge: Edge) -> None:
     await edge.call("POST", "/v1/guests", headers=key())
-    (name,) = [name async for name in edge.redis.scan_iter(match="onsale:guest:*")]
-    assert re.fullmatch(rb"onsale:guest:[0-9a-f]{64}", name)
+    (name,) = [name async for name in edge.redis.scan_iter(match="*:guest:*")]
+    assert re.fullmatch(rb"\{s\d\d\}:guest:[0-9a-f]{32}", name)
     assert 0 < await edge.redis.ttl(name) <= 86_400
 
 

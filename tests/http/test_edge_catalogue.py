@@ -8,9 +8,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
+from engine.core.times import rfc3339
 from engine.http import views
 from engine.sale.snapshot import TicketType, Tier
 from engine.settings import Settings
@@ -177,6 +179,15 @@ async def test_a_publication_in_mid_sale_is_seen(edge: Edge) -> None:
 
     await eventually(seen)
     assert "late-stalls" not in first["counts"]
+
+
+def test_an_event_lists_a_bounded_number_of_occurrences() -> None:
+    snapshot = make_snapshot()
+    many = [replace(snapshot, starts_at=snapshot.starts_at + day) for day in range(150)]
+    (event,) = views.by_event(reversed(many))
+    found = views.event_view(event, NOW)
+    assert len(found.occurrences) == views.EVENT_OCCURRENCES_MAX
+    assert found.occurrences[0].starts_at == rfc3339(snapshot.starts_at)
 
 
 def kind(**changes: Any) -> TicketType:

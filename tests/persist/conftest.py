@@ -119,9 +119,14 @@ def refunded(order: Order) -> Order:
 
 
 async def record(client: Redis, kind: RecordKind, order: Order) -> None:
-    await client.xadd(
-        keys.stream(order.shard), {"k": kind, "o": msgspec.msgpack.encode(order)}
-    )
+    await client.xadd(keys.stream(order.shard), {"k": kind, "o": msgspec.msgpack.encode(order)})
+
+
+async def value_of(client: Redis, key: str | bytes) -> bytes:
+    """The bytes at a key that is there."""
+    value = await client.get(key)
+    assert isinstance(value, bytes)
+    return value
 
 
 async def until(reached: Callable[[], Awaitable[bool]]) -> None:

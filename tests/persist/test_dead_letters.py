@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from click.testing import CliRunner
 from redis.asyncio import Redis
 
 from engine.persist.consumer import Consumer
 from engine.persist.dead_letters import DeadLetter, replay, waiting
 from engine.persist.names import NamesCache
 from engine.sale.snapshot import Snapshot
+from tests.houses import small_house
 from tests.persist.conftest import (
     STREAM,
     Database,
@@ -17,7 +19,6 @@ from tests.persist.conftest import (
     ordered,
     record,
 )
-from tests.houses import small_house
 
 
 async def parked(database: Database) -> list[DeadLetter]:
@@ -55,7 +56,7 @@ async def test_a_letter_that_was_overtaken_does_not_undo_what_came_after(
     redis_client: Redis, snapshot: Snapshot, consumer: Consumer, database: Database
 ) -> None:
     order = ordered(snapshot, 1)
-    entry = await redis_client.xadd(STREAM, {"k": "order.placed", "o": b"\xc1"})
+    entry: Any = await redis_client.xadd(STREAM, {"k": "order.placed", "o": b"\xc1"})
     await record(redis_client, "order.confirmed", confirmed(order))
     await drain(consumer, redis_client)
     await database.connection.execute(
@@ -69,9 +70,7 @@ async def test_a_letter_that_was_overtaken_does_not_undo_what_came_after(
     assert [row[0] for row in await database.rows("order_events", "version, kind")] == [1, 2]
 
 
-async def test_letters_are_listed_a_page_at_a_time(
-    snapshot: Snapshot, database: Database
-) -> None:
+async def test_letters_are_listed_a_page_at_a_time(snapshot: Snapshot, database: Database) -> None:
     await database.connection.execute(
         "INSERT INTO dead_letters (stream, entry, kind, record, error)"
         " SELECT 's', n::text, 'k', '', 'e' FROM generate_series(1, 250) n"

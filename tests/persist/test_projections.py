@@ -11,7 +11,6 @@ from engine.persist.names import Names, StaleNamesError
 from engine.persist.projections import Rows, all_postings, postings, project, ticket_id
 from engine.persist.records import Entry, Record, decode
 from engine.sale.documents import Line, Order, RecordKind
-
 from tests.houses import small_house
 from tests.persist.conftest import STANDING, confirmed, ordered, owed, refunded, stalls
 
@@ -32,9 +31,7 @@ def sums(rows: Rows) -> dict[str, int]:
 
 def test_of_several_versions_every_one_is_history_and_the_newest_wins() -> None:
     order = ordered(HOUSE, 1, stalls(0, 1))
-    rows = project(
-        [of("order.confirmed", confirmed(order)), of("order.placed", order)], NAMES
-    )
+    rows = project([of("order.confirmed", confirmed(order)), of("order.placed", order)], NAMES)
     assert [row[6:8] for row in rows.orders] == [(2, "confirmed")]
     assert [row[2:4] for row in rows.order_events] == [
         (1, "order.placed"),
@@ -147,7 +144,11 @@ def test_a_free_order_has_a_ticket_and_no_money() -> None:
         HOUSE,
         1,
         Line(type=4, tier=0, price=0, quantity=2),
-        **{"platform_fee": 0, "payment_fee": 0, "tax": 0, "total": 0, "payment": None},
+        platform_fee=0,
+        payment_fee=0,
+        tax=0,
+        total=0,
+        payment=None,
         state="confirmed",
         confirmed_at=5,
     )

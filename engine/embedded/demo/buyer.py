@@ -1,0 +1,220 @@
+"""One buyer, from the opening of the sale to tickets, or to the end of their patience."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from typing import Any
+
+from engine.embedded.demo.hall import Hall, Kind
+from engine.embedded.demo.personas import Persona
+from engine.embedded.demo.shop import RefusedError, Shop
+from engine.embedded.demo.tally import Purchase, Tally
+from engine.embedded.demo.till import BAD_CARDS, BANK_DEBIT, CHALLENGED_CARD, Till, good_card
+
+Json = dict[str, Any]
+
+_TRIES = 3  # in one go, with other seats each time
+_WAIT_S = (0.5, 1.5)
+_THINK_S = (0.1, 1.5)
+_POLL_S = 0.15  # how often a paid order is looked at
+_ASK_AFTER_S = 3.0  # without a message of the provider, the buyer's client asks the shop to look
+_CONFIRM_S_MAX = 60.0
+_EAGER = 4  # of those who wait, so many try for each free ticket
+
+
+class Buyer:
+    """Plays a persona. Whoever had to wait pays plainly afterwards: they are glad of a ticket."""
+
+    def __init__(self, persona: Persona, shop: Shop, till: Till, hall: Hall, tally: Tally) -> None:
+        self._persona = persona
+        self._shop = shop
+        self._till = till
+        self._hall = hall
+        self._tally = tally
+        self._rng = random.Random(persona.seed)  # noqa: S311 - a play, not a secret
+        self._token = ""
+        self._glad = False
+
+    async def run(self) -> None:
+        """Come, try, buy or not, go."""
+        await self._pause(self._persona.arrives_s)
+        if self._tally.over.is_set():
+            return
+        self._token = await self._shop.guest()
+        while not self._tally.over.is_set():
+            hold = await self._hold()
+            if hold is None:
+                await self._wait()
+                continue
+            self._tally.shopping += 1
+            try:
+                if await self._shop_with(hold):
+                    return
+            finally:
+                self._tally.shopping -= 1
+        self._tally.counts["found nothing"] += 1
+
+    # Finding something
+
+    async def _wait(self) -> None:
+        self._glad = True
+        self._tally.waiting += 1
+        try:
+            while not self._tally.over.is_set():
+                await self._pause(self._rng.uniform(*_WAIT_S))
+                chance = _EAGER * self._hall.free / self._tally.waiting
+                if self._rng.random() < chance:
+                    return
+        finally:
+            self._tally.waiting -= 1
+
+    async def _hold(self) -> Json | None:
+        for _ in range(_TRIES):
+            line = self._line()
+            if line is None:
+                return None
+            try:
+                return await self._shop.hold(self._token, line)
+            except RefusedError as error:
+                if error.code not in {"sold_out", "lines_unavailable"}:
+                    raise
+                self._tally.counts["was too slow"] += 1
+        return None
+
+    def _line(self) -> Json | None:
+        """Return what to ask for: as the persona likes it, or whatever there is."""
+        count, way = self._persona.count, self._persona.way
+        available = self._hall.available()
+        if way == "standing" or self._glad:
+            general = [kind for kind in available if not kind.seats]
+            if general:
+                return self._quantity(self._rng.choice(general), count)
+        if way == "best" and not self._glad:
+            seats = [kind for kind in available if kind.seats]
+            if seats:
+                return self._quantity(self._rng.choice(seats), count)
+        chosen = self._hall.choose(self._rng, count)
+        if chosen is not None:
+            kind, guids = chosen
+            return {"ticket_type": kind.code, "seats": guids}
+        if available:
+            return self._quantity(self._rng.choice(available), count)
+        return None
+
+    def _quantity(self, kind: Kind, count: int) -> Json:
+        line: Json = {
+            "ticket_type": kind.code,
+            "quantity": max(1, min(count, kind.free, kind.max_per_order)),
+        }
+        return {**line, "allow_split": True} if kind.seats else line
+
+    # Buying it
+
+    async def _shop_with(self, hold: Json) -> bool:
+        """Go on with a hold. Returns whether the buyer is done."""
+        ending = "pays" if self._glad else self._persona.ending
+        await asyncio.sleep(self._rng.uniform(*_THINK_S))
+        if ending == "releases":
+            await self._shop.release(self._token, hold["id"])
+            self._tally.counts["gave it back"] += 1
+            return True
+        if ending == "walks_away":
+            self._tally.counts["walked away"] += 1
+            return True
+        try:
+            checkout = await self._check_out(hold, twice=ending == "pays_twice")
+        except RefusedError as error:
+            if error.code != "hold_ended":
+                raise
+            self._tally.counts["hold ran out"] += 1
+            return False
+        order, payment = checkout["order"], checkout["payment"]
+        purchase = Purchase(
+            order=order["id"],
+            buyer=self._persona.name,
+            total=order["total"],
+            tickets=sum(line["quantity"] for line in order["lines"]),
+            late=ending in {"pays_late", "bank_late"},
+            twice=ending == "pays_twice",
+        )
+        self._tally.purchases[purchase.order] = purchase
+        if ending == "never_pays":
+            self._tally.counts["did not pay"] += 1
+            return True
+        return await self._pay(purchase, payment, order["pay_in_ms"] / 1000, ending)
+
+    async def _check_out(self, hold: Json, *, twice: bool) -> Json:
+        name = self._persona.name
+        if not twice:
+            return await self._shop.check_out(self._token, hold["id"], name)
+        first, second = await asyncio.gather(
+            self._shop.check_out(self._token, hold["id"], name),
+            self._shop.check_out(self._token, hold["id"], name),
+        )
+        if first["order"]["id"] != second["order"]["id"]:
+            self._tally.broken.append(f"{name} checked out once more and has two orders")
+        return first
+
+    async def _pay(self, purchase: Purchase, payment: Json, pay_in_s: float, ending: str) -> bool:
+        card = CHALLENGED_CARD if self._persona.challenged else good_card(self._rng)
+        if ending in {"declined", "gives_up"}:
+            await self._till.pay(payment, self._rng.choice(BAD_CARDS))
+            self._tally.counts["declined"] += 1
+            await asyncio.sleep(self._rng.uniform(*_THINK_S))
+            if ending == "gives_up":
+                return await self._cancel(purchase)
+        if ending == "pays_late":
+            await asyncio.sleep(max(pay_in_s + self._rng.uniform(-0.3, 0.7), 0))
+        if ending == "bank_late":
+            status = await self._till.pay(payment, BANK_DEBIT)
+            await asyncio.sleep(pay_in_s + self._rng.uniform(1.0, 3.0))
+            await self._till.settle()
+            status = "succeeded" if status == "processing" else status
+        elif ending == "pays_twice":
+            statuses = await asyncio.gather(
+                self._till.pay(payment, card), self._till.pay(payment, good_card(self._rng))
+            )
+            status = max(statuses, key="succeeded".__eq__)
+        else:
+            status = await self._till.pay(payment, card)
+        if status != "succeeded":
+            self._tally.counts["came too late to pay"] += 1
+            return True
+        if card == CHALLENGED_CARD and ending != "bank_late":
+            self._tally.counts["3-D Secure"] += 1
+        purchase.paid, purchase.paid_at = True, time.perf_counter()
+        await self._see_confirmed(purchase)
+        return True
+
+    async def _cancel(self, purchase: Purchase) -> bool:
+        self._tally.counts["gave up"] += 1
+        with contextlib.suppress(RefusedError):  # it has just run out by itself
+            purchase.state = (await self._shop.cancel(self._token, purchase.order))["state"]
+        return True
+
+    async def _see_confirmed(self, purchase: Purchase) -> None:
+        """Look at the order until it has come to its end."""
+        asked = False
+        while (waited := time.perf_counter() - purchase.paid_at) < _CONFIRM_S_MAX:
+            order = await self._shop.order(self._token, purchase.order)
+            purchase.state = order["state"]
+            if order["state"] == "confirmed":
+                self._tally.confirmed(purchase, order)
+                return
+            if order["state"] == "refunded" or (
+                order["state"] == "cancelled" and order["refund_due"]
+            ):
+                self._tally.counts["refunded"] += 1
+                return
+            if waited > _ASK_AFTER_S and not asked:
+                asked = True
+                await self._shop.settle(self._token, purchase.order)
+            await asyncio.sleep(_POLL_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, at most until it is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._tally.over.wait(), seconds)

@@ -1,0 +1,72 @@
+"""The sale as it runs, on a terminal; a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from engine.embedded.demo.crowd import Sale, Tick
+from engine.embedded.demo.report import peak
+
+_RECENT_S = 3.0
+_LINE_S = 10.0
+
+
+def _recent(sale: Sale) -> float:
+    """Return the orders a second of the last moments."""
+    moments = sale.tally.confirmed_at
+    since = sale.began + sale.seconds - _RECENT_S
+    return peak([moment for moment in moments if moment >= since], _RECENT_S)
+
+
+def _line(sale: Sale) -> str:
+    tally = sale.tally
+    return (
+        f"{sale.seconds:5.0f} s   sold {tally.sold.total():,} of {tally.capacity:,}"
+        f"   orders/s {_recent(sale):.0f}   shopping {tally.shopping:,}"
+        f"   waiting {tally.waiting:,}   free {sale.hall.free:,}"
+    )
+
+
+@contextmanager
+def watching(sale: Sale, console: Console) -> Iterator[Tick]:
+    """Give the function that shows how the sale stands."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=40), MofNCompleteColumn()
+    )
+    bars: dict[str, TaskID] = {
+        pool: progress.add_task(pool, total=capacity)
+        for pool, capacity in sale.hall.capacity.items()
+    }
+    status = Text()
+    with Live(Group(progress, status), console=console, refresh_per_second=4):
+
+        def tick(sale: Sale) -> None:
+            sold = dict.fromkeys(bars, 0)
+            for code, count in sale.tally.sold.items():
+                sold[sale.hall.kinds[code].pool] += count
+            for pool, bar in bars.items():
+                progress.update(bar, completed=sold[pool])
+            status.plain = _line(sale)
+
+        yield tick
+
+
+def _lines(console: Console) -> Tick:
+    next_at = 0.0
+
+    def tick(sale: Sale) -> None:
+        nonlocal next_at
+        if sale.seconds >= next_at:
+            next_at = sale.seconds + _LINE_S
+            console.print(_line(sale))
+
+    return tick
