@@ -42,3 +42,4 @@ def configure_logs(level: int = logging.INFO, stream: TextIO | None = None) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells of every call, twice

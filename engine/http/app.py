@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from engine.core.errors import OnsaleError
 from engine.core.logs import REQUEST_ID
+from engine.core.tasks import end
 from engine.core.tokens import TokenSigner
 from engine.http import metrics as m
 from engine.http.endpoints import endpoint
@@ -157,9 +157,7 @@ async def _close_sockets(app: web.Application) -> None:
 async def _samples(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(_sample(app), name="metrics-samples")
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _sample(app: web.Application) -> None:

@@ -34,6 +34,8 @@ def authenticate(authorization: str | None, signer: TokenSigner) -> Claims:
 
 def check_media_type(content_type: str | None) -> None:
     """Raise :class:`MediaTypeError` unless a Content-Type header says JSON."""
+    if content_type == _JSON:
+        return
     if content_type is None or content_type.partition(";")[0].strip().lower() != _JSON:
         raise MediaTypeError("Send Content-Type: application/json")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -20,6 +19,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.web_request import BaseRequest
+from multidict import istr
 
 from engine.core.errors import OnsaleError
 from engine.core.logs import REQUEST_ID
@@ -40,12 +40,14 @@ from engine.sale.requests import HoldRequest
 Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 ROUTE_NAME = "create_hold"
-_PATH = re.compile(r"/v1/occurrences/([0-9a-f]{32})/holds")
-_PATH_LENGTH = len("/v1/occurrences/") + 32 + len("/holds")
+_BEFORE, _AFTER = "/v1/occurrences/", "/holds"
+_ID_END = len(_BEFORE) + 32
+_PATH_LENGTH = _ID_END + len(_AFTER)
 _UNREAD_BYTES_MAX = 262_144  # answers that a client may leave unread before it is cut off
 _JSON = "application/json"
+_KEY_HEADER, _ID_HEADER = istr(IDEMPOTENCY_HEADER), istr(REQUEST_ID_HEADER)
 _STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
 
 
@@ -76,58 +78,57 @@ class _Written(web.StreamResponse):
 
 def make_front(app: web.Application, handle: Handler) -> Handler:
     """Return the handler of the server: hot requests here, everything else by ``handle``."""
-    signer, metrics = app[SIGNER], app[METRICS]
-    acquire = app[SALE].holds.acquire
+    sale, signer, metrics = app[SALE], app[SIGNER], app[METRICS]
+    acquire, loaded = sale.holds.acquire, sale.known.loaded
     decode = msgspec.json.Decoder(HoldRequest).decode
     encode = msgspec.json.Encoder().encode
     fixed = "".join(
         f"{name}: {value}\r\n" for name, value in security_headers(app[SETTINGS].public_url)
     )
-    heads = {
-        kind: f"Content-Type: {kind}\r\n{fixed}".encode() for kind in (f"{_JSON}", CONTENT_TYPE)
-    }
     process, count = os.urandom(8).hex(), itertools.count()
-
-    def write(status: int, kind: str, body: bytes, identifier: str, more: str = "") -> _Written:
-        head = (
-            f"{REQUEST_ID_HEADER}: {identifier}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
-        ).encode()
-        return _Written(status, b"".join((_STATUS_LINES[status], heads[kind], head, body)))
-
-    async def create_hold(request: BaseRequest, occurrence: str, identifier: str) -> _Written:
-        headers = request.headers
-        claims = authenticate(headers.get(hdrs.AUTHORIZATION), signer)
-        raw = await request.read()
-        key = idempotency(headers.get(IDEMPOTENCY_HEADER), "POST", request.raw_path, raw)
-        check_media_type(headers.get(hdrs.CONTENT_TYPE))
-        try:
-            body = decode(raw)
-        except (ValueError, RecursionError) as error:
-            raise malformed(error) from None
-        view = await acquire(claims.sub, occurrence, body, key)
-        return write(201, _JSON, encode(view), identifier)
+    created = (
+        f"{_STATUS_LINES[201]}Content-Type: {_JSON}\r\n{fixed}{REQUEST_ID_HEADER}: %s\r\n"
+        "Content-Length: %d\r\n\r\n"
+    )
 
     def problem(error: OnsaleError, identifier: str) -> _Written:
+        body = problem_body(error, identifier)
         seconds = retry_after_s(error)
-        more = f"Retry-After: {seconds}\r\n" if seconds is not None else ""
-        return write(error.status, CONTENT_TYPE, problem_body(error, identifier), identifier, more)
+        retry = f"Retry-After: {seconds}\r\n" if seconds is not None else ""
+        head = (
+            f"{_STATUS_LINES[error.status]}Content-Type: {CONTENT_TYPE}\r\n{fixed}"
+            f"{REQUEST_ID_HEADER}: {identifier}\r\n{retry}Content-Length: {len(body)}\r\n\r\n"
+        )
+        return _Written(error.status, head.encode() + body)
 
     async def front(request: BaseRequest) -> web.StreamResponse:
-        path = request.raw_path
+        path, headers = request.raw_path, request.headers
         if (
             len(path) != _PATH_LENGTH
             or request.method != hdrs.METH_POST
-            or (match := _PATH.fullmatch(path)) is None
+            or path[_ID_END:] != _AFTER
+            or path[: len(_BEFORE)] != _BEFORE
+            or loaded(path[len(_BEFORE) : _ID_END]) is None
             or not request.keep_alive
-            or hdrs.EXPECT in request.headers
+            or hdrs.EXPECT in headers
         ):
             return await handle(request)
         began = time.perf_counter()
-        given = request.headers.get(REQUEST_ID_HEADER)
+        given = headers.get(_ID_HEADER)
         identifier = f"{process}{next(count):016x}" if given is None else request_id(given)
         REQUEST_ID.set(identifier)  # every request runs in a context of its own
         try:
-            response = await create_hold(request, match[1], identifier)
+            claims = authenticate(headers.get(hdrs.AUTHORIZATION), signer)
+            raw = await request.read()
+            key = idempotency(headers.get(_KEY_HEADER), hdrs.METH_POST, path, raw)
+            check_media_type(headers.get(hdrs.CONTENT_TYPE))
+            try:
+                wanted = decode(raw)
+            except (ValueError, RecursionError) as error:
+                raise malformed(error) from None
+            view = await acquire(claims.sub, path[len(_BEFORE) : _ID_END], wanted, key)
+            body = encode(view)
+            response = _Written(201, (created % (identifier, len(body))).encode() + body)
         except OnsaleError as error:
             response = problem(error, identifier)
         except web.HTTPException as exception:

@@ -1,12 +1,13 @@
 """Writes a batch of rows in one transaction that can be repeated without effect.
 
-The orders come first, in the order of their key: their rows are locked from
-then on, so two consumers that have versions of the same orders neither
-deadlock nor see half of each other's work. What PostgreSQL answers tells which
-orders it sees for the first time and which were not confirmed before. For those
-no other row can exist yet, so they go in by COPY; everything else goes in by
-``INSERT ... ON CONFLICT``. (Measured: 1.5 times the orders a second of inserting
-all rows with ``ON CONFLICT``.)
+The orders that are there already are locked first, in the order of their key,
+so two consumers that have versions of the same orders neither deadlock nor see
+half of each other's work. What is there tells which orders are new and which
+were not confirmed before. For those no other row can exist yet, so they go in
+by COPY; everything else goes in by ``INSERT ... ON CONFLICT``. (Measured: COPY
+takes a third of the time of ``INSERT ... ON CONFLICT`` for the same rows.) When
+another consumer commits the same new order in between, the COPY fails as a
+whole, and the next try finds the order there.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ BAD_DATA: Final = (
     OverflowError,
 )
 
-_ORDERS: Final = (
-    tables.ORDERS.guarded_insert()
-    + " RETURNING t.id, old.version IS NULL, old.confirmed_at IS NULL"
-)
+_KNOWN: Final = """
+    SELECT o.id, o.confirmed_at IS NOT NULL
+    FROM unnest($1::uuid[], $2::uuid[]) AS k (occurrence_id, id)
+    JOIN orders o ON o.occurrence_id = k.occurrence_id AND o.id = k.id
+    ORDER BY o.occurrence_id, o.id FOR UPDATE OF o"""
 _GUARDED: Final = {table.name: table.guarded_insert() for table in tables.TABLES}
 _ORDER: Final = 1  # the place of the order's id in every row
 
@@ -71,20 +73,19 @@ async def write(connection: Connected, rows: Rows) -> None:
     Raises what asyncpg raises; then nothing is written.
     """
     async with connection.transaction():
-        new: set[str] = set()  # orders that were not there
-        newly_confirmed: set[str] = set()
-        for order, is_new, is_unconfirmed in await connection.fetch(_ORDERS, *columns(rows.orders)):
-            if is_new:
-                new.add(order.hex)
-            if is_unconfirmed:
-                newly_confirmed.add(order.hex)
+        occurrences, orders = columns(row[:2] for row in rows.orders)
+        known = await connection.fetch(_KNOWN, occurrences, orders)
+        confirmed = {order.hex for order, is_confirmed in known if is_confirmed}
+        new = set(orders) - {order.hex for order, _ in known}
+        unconfirmed = set(orders) - confirmed
+        await _write(connection, tables.ORDERS, rows.orders, new)
         await _write(connection, tables.ORDER_LINES, rows.order_lines, new)
-        await _write(connection, tables.TICKETS, rows.tickets, newly_confirmed)
+        await _write(connection, tables.TICKETS, rows.tickets, unconfirmed)
         await _write(connection, tables.PAYMENTS, rows.payments, new)
         await _write(connection, tables.ORDER_EVENTS, rows.order_events, new)
         sales = [row for row in rows.ledger_entries if row[2] == "sale"]
         others = [row for row in rows.ledger_entries if row[2] != "sale"]
-        await _write(connection, tables.LEDGER_ENTRIES, sales, newly_confirmed)
+        await _write(connection, tables.LEDGER_ENTRIES, sales, unconfirmed)
         await _write(connection, tables.LEDGER_ENTRIES, others, new)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.core.errors import BacklogFullError
+from engine.core.tasks import end
 from engine.store import keys
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,8 @@ class Backlog:
 
     async def stop(self) -> None:
         """Stop watching."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     def check(self) -> None:
         """Raise ``BacklogFullError`` when new holds have to wait."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 
@@ -12,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.core.errors import OccurrenceUnknownError, StoreUnavailableError
+from engine.core.tasks import end
 from engine.sale.snapshot import Seat, Snapshot
 from engine.store import inspection, keys, layout
 from engine.store.client import get
@@ -80,11 +80,8 @@ class Occurrences:
 
     async def stop(self) -> None:
         """Stop watching."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     def loaded(self, occurrence: str) -> Published | None:
         """Return the occurrence if it is at hand: the hot path's look-up."""

@@ -17,7 +17,8 @@ class Availability(msgspec.Struct, kw_only=True):
     ``free``: of each counter. ``sections``: index -> string of bytes, only
     those that are newer than what the caller knew. ``versions``: the version
     at which each section last changed, as far as its string was read.
-    ``configuration``: the version of the published configuration. ``paused``: whether the sale clock stands still.
+    ``configuration``: the version of the published configuration. ``paused``:
+    whether the sale clock stands still.
     """
 
     version: int

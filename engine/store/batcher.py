@@ -25,6 +25,7 @@ from redis.asyncio.connection import Connection as TcpConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine.core.errors import OverloadedError, StoreUnavailableError
+from engine.core.tasks import end
 from engine.store import scripts
 from engine.store.packing import pack, unpack
 
@@ -75,11 +76,8 @@ class Batcher:
 
     async def stop(self) -> None:
         """Stop; callers that still wait get :class:`StoreUnavailableError`."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
         self._fail(self._take_all(), StoreUnavailableError(retry_after_s=1))
         await self._disconnect()
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from statistics import median
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import aiohttp
 from redis.asyncio import Redis
@@ -36,6 +35,7 @@ _COUNT = re.compile(
 _BATCHES = re.compile(r"^onsale_batch_(commands|flushes)_total (\S+)$", re.MULTILINE)
 _RATE_MAX = 30_000  # requests a second that no core takes by way of aiohttp
 CREATED = HTTPStatus.CREATED
+_TRIES_MAX = 4
 _WARM_S = 1.0
 _WARM_REQUESTS = 2_000
 _ROOM = 1.5  # requests made for a run, over what the fastest one so far would have taken
@@ -45,24 +45,43 @@ _HOT_EXCLUDES = (
 )
 
 
-@dataclass(slots=True)
+class Run(NamedTuple):
+    """``cpu_us``: of the server, a request. ``batch``: commands a flush."""
+
+    requests: int
+    rate: float  # requests a second
+    cpu_us: float
+    batch: float = 0.0
+
+
 class Runs:
-    """Requests a second of each round, by what was run."""
+    """The runs of all rounds, by what was run."""
 
-    rates: dict[str, list[float]] = field(default_factory=dict)
-    cpu_us: list[float] = field(default_factory=list)  # of the API, for each hold by seat
-    echo_cpu_us: list[float] = field(default_factory=list)
-    batches: list[float] = field(default_factory=list)  # commands a flush, of the same runs
+    def __init__(self) -> None:
+        self._runs: dict[str, list[Run]] = {}
 
-    def add(self, name: str, rate: float) -> None:
-        """Note a round."""
-        self.rates.setdefault(name, []).append(rate)
+    def add(self, name: str, run: Run) -> None:
+        """Note a run."""
+        self._runs.setdefault(name, []).append(run)
+
+    def rates(self, name: str) -> list[float]:
+        """Return the requests a second of each round."""
+        return [run.rate for run in self._runs[name]]
+
+    def cpu_us(self, name: str) -> float:
+        """Return the median of the rounds' CPU a request."""
+        return median(run.cpu_us for run in self._runs[name])
+
+    def batch(self, name: str) -> float:
+        """Return the median of the rounds' commands a flush."""
+        return median(run.batch for run in self._runs[name])
 
 
 class Bench:
     """The servers under test, and one run of wrk against them. Made by :func:`under_test`."""
 
     rate_max: float = 0.0  # requests a second that need to be prepared
+    prepared: int = 0  # requests in the file
 
     def __init__(
         self, context: Context, settings: Settings, client: Redis, houses: Houses, api_pid: int
@@ -77,9 +96,9 @@ class Bench:
 
     def prepare(self, wanted: Iterator[Wanted], seconds: float) -> int:
         """Write requests for so many seconds; return how many."""
-        return requests.write(
-            self.file, wanted, int(self.rate_max * seconds) or _WARM_REQUESTS, self._signer
-        )
+        count = int(self.rate_max * seconds) or _WARM_REQUESTS
+        self.prepared = requests.write(self.file, wanted, count, self._signer)
+        return self.prepared
 
     async def answered(self) -> dict[str, float]:
         """Return what the API says of itself: answers by status, commands and flushes."""
@@ -90,40 +109,36 @@ class Bench:
             text = await response.text()
         return {name: float(value) for name, value in _COUNT.findall(text) + _BATCHES.findall(text)}
 
-    async def echo(self, service: Service, runs: Runs | None = None) -> float:
-        """Return the echo's rate for the requests in the file."""
+    async def echo(self, service: Service) -> Run:
+        """Send the requests in the file to the echo."""
         cpu = servers.cpu_s(service.pid)
         url = f"http://127.0.0.1:{service.port}"
         summary = await wrk.run(url, self.file, self.context.options.seconds, path=echo.PATH)
         if summary.refused or summary.broken:
             raise CheckError(f"the echo refused {summary.refused}, broke {summary.broken} requests")
-        if runs is not None:
-            runs.echo_cpu_us.append((servers.cpu_s(service.pid) - cpu) / summary.requests * 1e6)
-        return summary.rate
+        cpu = servers.cpu_s(service.pid) - cpu
+        return Run(summary.requests, summary.rate, cpu / summary.requests * 1e6)
 
-    async def hold(
-        self, wanted: Callable[[], Iterator[Wanted]], status: int, runs: Runs | None = None
-    ) -> float:
-        """Run holds on new houses, all of which must be answered with ``status``; the rate.
+    async def hold(self, wanted: Callable[[], Iterator[Wanted]], status: int) -> Run:
+        """Run holds on new houses, all of which must be answered with ``status``.
 
         Afterwards the stock is compared with what was acknowledged. Raises
         :class:`CheckError`, :class:`wrk.WrkError`.
         """
-        while True:
+        for _ in range(_TRIES_MAX):
             count = self.prepare(wanted(), self.context.options.seconds)
-            summary = await self._hold(status, runs)
-            self.rate_max = max(self.rate_max, summary.rate * _ROOM)
-            if summary.requests + wrk.CONNECTIONS <= count:
-                break
+            run = await self.repeat(status)
+            if run.requests + wrk.CONNECTIONS <= count:
+                return run
             # some requests were sent twice, which costs less: measure again with more of them
-        if status == CREATED:
-            await self.houses.check(self.client, summary.requests)
-        return summary.rate
+            self.rate_max = max(self.rate_max, run.rate) * _ROOM
+        raise CheckError(f"{count} requests were not enough for {run.requests} answers")
 
-    async def _hold(self, status: int, runs: Runs | None) -> wrk.Summary:
-        seconds = self.context.options.seconds
+    async def repeat(self, status: int) -> Run:
+        """Run the requests of the last run again, on new houses; their tokens are known now."""
         await self.houses.restore(self.client)
         before, cpu = await self.answered(), servers.cpu_s(self.api_pid)
+        seconds = self.context.options.seconds
         summary = await wrk.run(self.settings.public_url, self.file, seconds)
         cpu = servers.cpu_s(self.api_pid) - cpu
         after = await self.answered()
@@ -135,10 +150,10 @@ class Bench:
                 f"every answer must be {int(status)}; there were {other},"
                 f" and {summary.broken} requests without an answer"
             )
-        if runs is not None:
-            runs.cpu_us.append(cpu / summary.requests * 1e6)
-            runs.batches.append(commands / max(flushes, 1.0))
-        return summary
+        if status == CREATED:
+            await self.houses.check(self.client, min(summary.requests, self.prepared))
+        cost = cpu / summary.requests * 1e6
+        return Run(summary.requests, summary.rate, cost, commands / max(flushes, 1.0))
 
 
 @asynccontextmanager
@@ -170,9 +185,9 @@ async def warm(bench: Bench, service: Service) -> None:
     """Warm everything up, and find out how many requests a second have to be prepared."""
     fresh = bench.houses.fresh
     bench.prepare(requests.named(fresh, 1), _WARM_S)
-    rate = await bench.echo(service)
+    run = await bench.echo(service)
     summary = await wrk.run(bench.settings.public_url, bench.file, _WARM_S)
-    bench.rate_max = max(rate, summary.rate) * _ROOM
+    bench.rate_max = max(run.rate, summary.rate) * _ROOM
 
 
 def houses_needed(context: Context) -> int:
@@ -197,11 +212,9 @@ class HoldBench:
             fresh, sold = bench.houses.fresh, [bench.houses.sold]
             for number in range(1, context.options.rounds + 1):
                 context.say(f"holds: round {number} of {context.options.rounds}")
-                runs.add(
-                    "seat",
-                    await bench.hold(partial(requests.named, fresh, 1), CREATED, runs),
-                )
-                runs.add("echo", await bench.echo(service, runs))
+                runs.add("seat", await bench.hold(partial(requests.named, fresh, 1), CREATED))
+                runs.add("echo", await bench.echo(service))
+                runs.add("known", await bench.repeat(CREATED))
                 runs.add("sold out", await bench.hold(partial(_again, sold), HTTPStatus.CONFLICT))
                 runs.add("best", await bench.hold(partial(requests.best, fresh, 2), CREATED))
                 runs.add("pair", await bench.hold(partial(requests.named, fresh, 2), CREATED))
@@ -214,15 +227,15 @@ def _again(houses: list[Snapshot]) -> Iterator[Wanted]:
 
 
 def _report(context: Context, runs: Runs) -> None:
-    rates, seats = runs.rates, f"{context.options.seats:,}"
+    seats = f"{context.options.seats:,}"
     context.results.ratios += [
         Ratio(
             name="hold_over_echo",
             title="hold requests/s, a seat by choice, all granted",
             limit_title="a bare aiohttp JSON echo of the same requests",
             unit="requests/s",
-            measured=rates["seat"],
-            limit=rates["echo"],
+            measured=runs.rates("seat"),
+            limit=runs.rates("echo"),
             must=0.75,
             aim=0.95,
             excludes=_HOT_EXCLUDES,
@@ -232,8 +245,8 @@ def _report(context: Context, runs: Runs) -> None:
             title="sold-out answers/s",
             limit_title="the same echo",
             unit="requests/s",
-            measured=rates["sold out"],
-            limit=rates["echo"],
+            measured=runs.rates("sold out"),
+            limit=runs.rates("echo"),
             must=0.90,
             aim=1.0,
             excludes=_HOT_EXCLUDES,
@@ -243,8 +256,8 @@ def _report(context: Context, runs: Runs) -> None:
             title=f"best available for 2 in {seats} seats",
             limit_title="holds of 2 named seats",
             unit="requests/s",
-            measured=rates["best"],
-            limit=rates["pair"],
+            measured=runs.rates("best"),
+            limit=runs.rates("pair"),
             must=0.8,
             aim=0.95,
             excludes=_HOT_EXCLUDES,
@@ -254,23 +267,37 @@ def _report(context: Context, runs: Runs) -> None:
         Figure(
             name="api_cpu_us",
             title="API CPU per hold",
-            value=median(runs.cpu_us),
+            value=runs.cpu_us("seat"),
             unit="us",
             note="user and system time of the API process, of the runs by seat",
         ),
         Figure(
+            name="api_cpu_known_us",
+            title="API CPU per hold, token known",
+            value=runs.cpu_us("known"),
+            unit="us",
+            note="the same requests once more on new houses:"
+            f" {median(runs.rates('known')):,.0f} requests/s",
+        ),
+        Figure(
+            name="sold_out_cpu_us",
+            title="API CPU per sold-out answer",
+            value=runs.cpu_us("sold out"),
+            unit="us",
+        ),
+        Figure(
             name="echo_cpu_us",
             title="CPU of the echo per request",
-            value=median(runs.echo_cpu_us),
+            value=runs.cpu_us("echo"),
             unit="us",
-            note="the same, of the limit",
+            note="the limit that they are compared with",
         ),
         Figure(
             name="batch_size",
             title="commands a flush",
-            value=median(runs.batches),
+            value=runs.batch("seat"),
             unit="",
-            note="micro-batching with 64 connections, of the same runs",
+            note="micro-batching with 64 connections, of the runs by seat",
         ),
     ]
 
@@ -293,9 +320,8 @@ class FsyncBench:
                 for setting, found in rates.items():
                     context.say(f"fsync {setting}: round {number} of {context.options.rounds}")
                     await bench.client.config_set("appendfsync", setting)
-                    found.append(
-                        await bench.hold(partial(requests.named, bench.houses.fresh, 1), CREATED)
-                    )
+                    wanted = partial(requests.named, bench.houses.fresh, 1)
+                    found.append((await bench.hold(wanted, CREATED)).rate)
         context.results.ratios.append(
             Ratio(
                 name="always_over_everysec",

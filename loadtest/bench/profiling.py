@@ -1,4 +1,4 @@
-"""Where the time of an API process goes under holds: ``python -m loadtest.bench --profile FILE``."""
+"""Where the time of an API process goes under holds, for ``--profile FILE``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from loadtest.bench import requests, servers
 from loadtest.bench.context import Context
-from loadtest.bench.holds import CREATED, Runs, houses_needed, under_test, warm
+from loadtest.bench.holds import CREATED, houses_needed, under_test, warm
 
 _TOP = 25  # functions of each list
 _WRITTEN_S = 10.0
@@ -29,17 +29,16 @@ async def profile(context: Context) -> str:
     ):
         await warm(bench, service)
         context.say("holds under the profiler")
-        runs = Runs()
         os.kill(bench.api_pid, signal.SIGUSR1)
-        rate = await bench.hold(partial(requests.named, bench.houses.fresh, 1), CREATED, runs)
+        run = await bench.hold(partial(requests.named, bench.houses.fresh, 1), CREATED)
         os.kill(bench.api_pid, signal.SIGUSR2)
         async with asyncio.timeout(_WRITTEN_S):
             while not await asyncio.to_thread(_complete, file):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(_POLL_S)
     text = StringIO()
     text.write(
-        f"{rate:,.0f} holds/s under cProfile, which slows Python code down; a hold took"
-        f" {runs.cpu_us[-1]:.0f} us of CPU. What is missing in the total below was spent in C:"
+        f"{run.rate:,.0f} holds/s under cProfile, which slows Python code down; a hold took"
+        f" {run.cpu_us:.0f} us of CPU. What is missing in the total below was spent in C:"
         " the event loop, the HTTP parser, the kernel.\n"
     )
     statistics = pstats.Stats(str(file), stream=text).strip_dirs()

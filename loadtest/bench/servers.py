@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.embedded.parts import Service
 from engine.embedded.processes import free_port
+from engine.payments.stripe import WEBHOOK_EVENTS
 from engine.settings import Settings
 
 API_CORE = 0
@@ -102,6 +103,7 @@ def lookalike(settings: Settings, port: int, log: Path) -> Service:
             *("--webhook-secret", settings.stripe_webhook_secret),
             *("--secret-key", settings.stripe_secret_key),
             *("--publishable-key", settings.stripe_publishable_key),
+            *(part for kind in WEBHOOK_EVENTS for part in ("--webhook-event", kind)),
         ],
         port=port,
         path="/health",

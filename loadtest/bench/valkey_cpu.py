@@ -31,7 +31,7 @@ for i = 1, #requests do
 end
 return cmsgpack.pack(answers)
 """
-_BATCHES = 100  # a round, of 50 requests each
+_BATCHES = 100  # a round at most, of 50 requests each; in all there must be seats for them
 
 
 class ValkeyBench:
@@ -50,8 +50,9 @@ class ValkeyBench:
             random.Random(0).shuffle(seats)  # noqa: S311 - the order of a test
             requests = iter(seats)
             script = str(await client.script_load(_PLAIN))
-            per_round = _BATCHES * commands.BATCH
-            rounds = min(context.options.rounds, len(seats) // per_round - 1)
+            rounds = context.options.rounds
+            room = (len(seats) - 1) // commands.BATCH // (rounds + 1)
+            per_round = min(_BATCHES, room) * commands.BATCH
             hold, buyer = await _documents(client, place, next(requests))
             for number in range(rounds + 1):
                 context.say(f"valkey: round {number} of {rounds}")

@@ -363,6 +363,28 @@ async def test_two_consumers_share_the_work_and_neither_loses_nor_doubles(
     assert await database.value("SELECT count(*) FROM dead_letters") == 0
 
 
+async def test_two_consumers_with_the_same_records_at_once_write_them_once(
+    redis_client: Redis, snapshot: Snapshot, make_consumer: MakeConsumer, database: Database
+) -> None:
+    await sell(redis_client, snapshot, 120)
+    # each takes from the other whatever is not acknowledged this instant
+    consumers = [make_consumer(batch=30, claim_idle_ms=0) for _ in range(3)]
+    for consumer in consumers:
+        await consumer._begin()
+    batches = [await consumers[0]._read(block_ms=None)]
+    for consumer in consumers[1:]:
+        batches.append(type(batches[0])())
+        await consumer._claim(batches[-1])
+    assert [len(batch) for batch in batches] == [60, 30, 30]
+    await asyncio.gather(
+        *(consumer._write(batch) for consumer, batch in zip(consumers, batches, strict=True))
+    )
+    await asyncio.gather(*(drain(consumer, redis_client) for consumer in consumers))
+    counts = await database.counts()
+    assert (counts["orders"], counts["order_events"], counts["tickets"]) == (120, 240, 120)
+    assert await database.value("SELECT count(*) FROM dead_letters") == 0
+
+
 async def test_records_of_every_shard_are_read(
     redis_client: Redis, snapshot: Snapshot, consumer: Consumer, database: Database
 ) -> None:

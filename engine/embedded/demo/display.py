@@ -38,6 +38,7 @@ def watching(sale: Sale, console: Console) -> Iterator[Tick]:
     """Give the function that shows how the sale stands."""
     if not console.is_terminal:
         yield _lines(console)
+        console.print(_line(sale), soft_wrap=True)
         return
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=40), MofNCompleteColumn()
@@ -67,6 +68,6 @@ def _lines(console: Console) -> Tick:
         nonlocal next_at
         if sale.seconds >= next_at:
             next_at = sale.seconds + _LINE_S
-            console.print(_line(sale))
+            console.print(_line(sale), soft_wrap=True)
 
     return tick

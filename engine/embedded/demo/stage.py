@@ -20,17 +20,22 @@ from engine.settings import Settings
 from engine.store.client import connect
 
 EVENT = PROJECT / "data" / "demo.yaml"
-HOLD_MS = 20_000
-PAYMENT_WINDOW_MS = 30_000
 
 
-async def publish_another(settings: Settings, event: Path = EVENT) -> Publication:
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a hold lasts and a buyer may take to pay, in ms: short enough to watch."""
+
+    hold_ms: int = 20_000
+    payment_window_ms: int = 30_000
+
+
+async def publish_another(settings: Settings, event: Path, times: Times) -> Publication:
     """Load one more occurrence of the event, and publish it.
 
     Everything else of the event stays as it is. Raises
     :class:`engine.core.errors.OnsaleError` when something is in the way.
     """
-    catalogue = another(await asyncio.to_thread(read_event, event))
+    catalogue = another(await asyncio.to_thread(read_event, event), times)
     async with sessions(settings.database_url) as factory:
         async with factory.begin() as session:
             loaded = await load(session, catalogue)
@@ -41,7 +46,7 @@ async def publish_another(settings: Settings, event: Path = EVENT) -> Publicatio
             await client.aclose()
 
 
-def another(catalogue: Catalogue) -> Catalogue:
+def another(catalogue: Catalogue, times: Times) -> Catalogue:
     """Return the event with one occurrence of its own key, and short times to hold and to pay."""
     key = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}-{new_id()[-6:]}"
     return msgspec.structs.replace(
@@ -49,8 +54,8 @@ def another(catalogue: Catalogue) -> Catalogue:
         occurrences=(msgspec.structs.replace(catalogue.occurrences[0], key=key),),
         policies=msgspec.structs.replace(
             catalogue.policies,
-            hold_ttl_ms=HOLD_MS,
-            hold_ttl_ms_max=2 * HOLD_MS,
-            payment_window_ms=PAYMENT_WINDOW_MS,
+            hold_ttl_ms=times.hold_ms,
+            hold_ttl_ms_max=2 * times.hold_ms,
+            payment_window_ms=times.payment_window_ms,
         ),
     )
