@@ -1,0 +1,1 @@
+"""Onsale: a flash-sale engine for ticketed events."""

@@ -89,7 +89,7 @@ class Settings:
                 value = getattr(self, name)
                 if not value or value == type(self).__dataclass_fields__[name].default:
                     raise SettingsError(
-                        f"set {variable(name)}: production does not start with the development value"
+                        f"set {variable(name)}: production refuses the development value"
                     )
 
 

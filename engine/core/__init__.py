@@ -1,0 +1,1 @@
+"""What everybody uses and what knows nobody: no I/O, no framework."""

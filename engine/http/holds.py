@@ -11,7 +11,7 @@ from engine.http.state import SALE
 
 async def create_hold(call: Call) -> web.Response:
     """Hold all lines, or none."""
-    view = await call.request.app[SALE].acquire(
+    view = await call.request.app[SALE].holds.acquire(
         call.buyer, call.path("occurrence"), call.body, call.required_key
     )
     return answer(view, status=201)
@@ -20,7 +20,7 @@ async def create_hold(call: Call) -> web.Response:
 async def read_hold(call: Call) -> web.Response:
     """Answer with the buyer's hold."""
     return answer(
-        await call.request.app[SALE].read_hold(
+        await call.request.app[SALE].holds.read(
             call.buyer, call.path("occurrence"), call.path("hold")
         )
     )
@@ -29,7 +29,7 @@ async def read_hold(call: Call) -> web.Response:
 async def change_hold(call: Call) -> web.Response:
     """Add to the hold and remove from it, all together or not at all."""
     return answer(
-        await call.request.app[SALE].change(
+        await call.request.app[SALE].holds.change(
             call.buyer, call.path("occurrence"), call.path("hold"), call.body, call.key
         )
     )
@@ -38,7 +38,7 @@ async def change_hold(call: Call) -> web.Response:
 async def extend_hold(call: Call) -> web.Response:
     """Give the hold its full time again, within its longest time."""
     return answer(
-        await call.request.app[SALE].extend(
+        await call.request.app[SALE].holds.extend(
             call.buyer, call.path("occurrence"), call.path("hold"), call.required_key
         )
     )
@@ -46,13 +46,15 @@ async def extend_hold(call: Call) -> web.Response:
 
 async def release_hold(call: Call) -> web.Response:
     """Give everything back."""
-    await call.request.app[SALE].release(call.buyer, call.path("occurrence"), call.path("hold"))
+    await call.request.app[SALE].holds.release(
+        call.buyer, call.path("occurrence"), call.path("hold")
+    )
     return web.Response(status=204)
 
 
 async def check_out(call: Call) -> web.Response:
     """Make the order of a hold, and what the buyer's client needs to pay it."""
-    view = await call.request.app[SALE].checkout(
+    view = await call.request.app[SALE].orders.checkout(
         call.buyer, call.path("occurrence"), call.path("hold"), call.body, call.required_key
     )
     return answer(view, status=201)

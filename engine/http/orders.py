@@ -13,7 +13,7 @@ from engine.http.state import SALE
 async def read_order(call: Call) -> web.Response:
     """Answer with the buyer's order."""
     return answer(
-        await call.request.app[SALE].read_order(
+        await call.request.app[SALE].orders.read(
             call.buyer, call.path("occurrence"), call.path("order")
         )
     )
@@ -22,8 +22,8 @@ async def read_order(call: Call) -> web.Response:
 async def cancel_order(call: Call) -> web.Response:
     """Cancel a pending order: first at the provider, then its seats go back on sale."""
     return answer(
-        await call.request.app[SALE].cancel_order(
-            call.buyer, call.path("occurrence"), call.path("order"), call.required_key
+        await call.request.app[SALE].orders.cancel(
+            call.buyer, call.path("occurrence"), call.path("order")
         )
     )
 
@@ -31,7 +31,9 @@ async def cancel_order(call: Call) -> web.Response:
 async def settle_order(call: Call) -> web.Response:
     """Ask the provider, as the buyer's client says that it has paid."""
     return answer(
-        await call.request.app[SALE].settle(call.buyer, call.path("occurrence"), call.path("order"))
+        await call.request.app[SALE].orders.settle(
+            call.buyer, call.path("occurrence"), call.path("order")
+        )
     )
 
 

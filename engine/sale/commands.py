@@ -65,7 +65,7 @@ def refund(occurrence: str, order: str, reason: str) -> None:
 
     async def run() -> str:
         async with _sale() as sale:
-            found = await sale.give_back(occurrence, order, reason)
+            found = await sale.orders.give_back(occurrence, order, reason)
             payment = found.payment
             if payment is None or not payment.refund:
                 return "taken back; there was nothing to pay back"

@@ -9,14 +9,11 @@ from redis.asyncio import Redis
 from engine.core.errors import StoreUnavailableError
 from engine.payments.provider import PaymentProvider
 from engine.sale.backlog import Backlog
-from engine.sale.documents import Order
 from engine.sale.expiry import Expiry
 from engine.sale.holds import Holds
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.orders import Orders
-from engine.sale.requests import CheckoutRequest, HoldChange, HoldRequest, Idempotency
 from engine.sale.settlement import Settlement
-from engine.sale.views import CheckoutView, HoldView, OrderView
 from engine.settings import Settings
 from engine.store.batcher import Batcher
 from engine.store.codes import Code
@@ -24,7 +21,11 @@ from engine.store.commands import Commands
 
 
 class Sale:
-    """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's."""
+    """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's.
+
+    ``holds`` and ``orders`` serve buyers, ``expiry`` ends what runs out,
+    ``settlement`` moves orders along with their money.
+    """
 
     def __init__(self, settings: Settings, client: Redis, provider: PaymentProvider) -> None:
         self.batcher = Batcher(
@@ -62,67 +63,6 @@ class Sale:
     async def published(self, occurrence: str) -> Published:
         """Return a published occurrence. Raises ``OccurrenceUnknownError``."""
         return await self.known.get(occurrence)
-
-    async def acquire(
-        self, buyer: str, occurrence: str, request: HoldRequest, idempotency: Idempotency
-    ) -> HoldView:
-        """See :meth:`Holds.acquire`."""
-        return await self.holds.acquire(buyer, occurrence, request, idempotency)
-
-    async def read_hold(self, buyer: str, occurrence: str, hold: str) -> HoldView:
-        """See :meth:`Holds.read`."""
-        return await self.holds.read(buyer, occurrence, hold)
-
-    async def change(
-        self,
-        buyer: str,
-        occurrence: str,
-        hold: str,
-        change: HoldChange,
-        idempotency: Idempotency | None,
-    ) -> HoldView:
-        """See :meth:`Holds.change`."""
-        return await self.holds.change(buyer, occurrence, hold, change, idempotency)
-
-    async def extend(
-        self, buyer: str, occurrence: str, hold: str, idempotency: Idempotency
-    ) -> HoldView:
-        """See :meth:`Holds.extend`."""
-        return await self.holds.extend(buyer, occurrence, hold, idempotency)
-
-    async def release(self, buyer: str, occurrence: str, hold: str) -> None:
-        """See :meth:`Holds.release`."""
-        await self.holds.release(buyer, occurrence, hold)
-
-    async def checkout(
-        self,
-        buyer: str,
-        occurrence: str,
-        hold: str,
-        request: CheckoutRequest,
-        idempotency: Idempotency,
-    ) -> CheckoutView:
-        """See :meth:`Orders.checkout`."""
-        return await self.orders.checkout(buyer, occurrence, hold, request, idempotency)
-
-    async def read_order(self, buyer: str, occurrence: str, order: str) -> OrderView:
-        """See :meth:`Orders.read`."""
-        return await self.orders.read(buyer, occurrence, order)
-
-    async def cancel_order(
-        self, buyer: str, occurrence: str, order: str, idempotency: Idempotency
-    ) -> OrderView:
-        """See :meth:`Orders.cancel`; the step is its own repetition, so the key decides nothing."""
-        del idempotency
-        return await self.orders.cancel(buyer, occurrence, order)
-
-    async def settle(self, buyer: str, occurrence: str, order: str) -> OrderView:
-        """See :meth:`Orders.settle`."""
-        return await self.orders.settle(buyer, occurrence, order)
-
-    async def give_back(self, occurrence: str, order: str, reason: str) -> Order:
-        """See :meth:`Orders.give_back`."""
-        return await self.orders.give_back(occurrence, order, reason)
 
     async def handle_webhook(self, body: bytes, signature: str) -> None:
         """Verify a message of the provider and do what it says; returns once that is recorded.

@@ -337,7 +337,7 @@ async def test_a_mistake_of_ours_is_500_without_its_trace_but_with_the_request_i
     async def broken(*_: object) -> None:
         raise RuntimeError("a secret of the house")
 
-    monkeypatch.setattr(edge.app[SALE], "read_order", broken)
+    monkeypatch.setattr(edge.app[SALE].orders, "read", broken)
     buyer = await edge.guest()
     answer = await edge.call("GET", f"{edge.occurrence}/orders/{ID}", headers=buyer)
     assert (answer.status, answer.code) == (500, "unexpected")

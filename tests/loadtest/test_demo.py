@@ -18,7 +18,7 @@ from engine.catalogue.files import read_event
 from engine.embedded.demo import stage
 from engine.embedded.demo.commands import play
 from engine.embedded.demo.stage import Times
-from engine.embedded.demo.system import OnsaleUp, read_addresses, running_system
+from engine.embedded.demo.system import OnsaleUp, read_addresses, running_system, without
 from engine.embedded.demo.till import NoLookalikeError
 from engine.embedded.processes import LaunchError, free_port
 from engine.settings import Settings
@@ -110,6 +110,12 @@ def test_addresses_are_read_and_missing_ones_are_none(tmp_path: Path) -> None:
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "STRIPE_SECRET_KEY": "a=b",
     }
+
+
+def test_addresses_of_a_system_that_is_gone_do_not_count() -> None:
+    environment = {"REDIS_URL": "redis://gone", "DATABASE_URL": "postgresql://mine", "HOME": "/"}
+    stale = {"REDIS_URL": "redis://gone", "DATABASE_URL": "postgresql://gone"}
+    assert without(environment, stale) == {"DATABASE_URL": "postgresql://mine", "HOME": "/"}
 
 
 def test_a_system_that_does_not_start_says_why(tmp_path: Path) -> None:

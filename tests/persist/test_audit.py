@@ -78,11 +78,11 @@ async def sold(
     await box.until_state(ada, paid.order.id, "confirmed")
     await box.pending(bob, STANDING)
     cancelled = await box.pending(eve)
-    await box.sale.cancel_order(eve, box.occurrence, cancelled.order.id, None)  # type: ignore[arg-type]
+    await box.sale.orders.cancel(eve, box.occurrence, cancelled.order.id)
     back = await box.pending(kim, LineRequest(ticket_type="balcony", seats=["B-11-1"]))
     await box.pay(back)
     await box.until_state(kim, back.order.id, "confirmed")
-    await box.sale.give_back(box.occurrence, back.order.id, "by_hand")
+    await box.sale.orders.give_back(box.occurrence, back.order.id, "by_hand")
     await box.hold(zoe, LineRequest(ticket_type="accessible", quantity=1))
     await drain(consumer, redis_client)
     kept = {key: await redis_client.dump(key) or b"" async for key in redis_client.scan_iter()}

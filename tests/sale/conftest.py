@@ -50,19 +50,21 @@ class Box:
 
     async def hold(self, buyer: str, *lines: LineRequest) -> HoldView:
         request = HoldRequest(lines=list(lines) or [LineRequest(ticket_type="stalls", quantity=2)])
-        return await self.sale.acquire(buyer, self.occurrence, request, idempotency())
+        return await self.sale.holds.acquire(buyer, self.occurrence, request, idempotency())
 
     async def checkout(
         self, buyer: str, hold: str, key: Idempotency | None = None, name: str = "Ada"
     ) -> CheckoutView:
         request = CheckoutRequest(email="ada@example.org", name=name)
-        return await self.sale.checkout(buyer, self.occurrence, hold, request, key or idempotency())
+        return await self.sale.orders.checkout(
+            buyer, self.occurrence, hold, request, key or idempotency()
+        )
 
     async def pending(self, buyer: str, *lines: LineRequest) -> CheckoutView:
         return await self.checkout(buyer, (await self.hold(buyer, *lines)).id)
 
     async def order(self, buyer: str, order: str) -> OrderView:
-        return await self.sale.read_order(buyer, self.occurrence, order)
+        return await self.sale.orders.read(buyer, self.occurrence, order)
 
     async def pay(
         self, checkout: CheckoutView, method: str = "pm_card_visa", *, status: int = 200

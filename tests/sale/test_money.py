@@ -135,9 +135,9 @@ async def test_a_client_that_says_it_has_paid_is_believed_only_by_the_provider(b
     buyer = new_id()
     checkout = await box.pending(buyer)
     order = checkout.order.id
-    assert (await box.sale.settle(buyer, box.occurrence, order)).state == "pending"
+    assert (await box.sale.orders.settle(buyer, box.occurrence, order)).state == "pending"
     await box.pay(checkout)
-    assert (await box.sale.settle(buyer, box.occurrence, order)).state == "confirmed"
+    assert (await box.sale.orders.settle(buyer, box.occurrence, order)).state == "confirmed"
 
 
 async def test_a_pending_order_that_runs_out_is_cancelled_at_the_provider_first(box: Box) -> None:
@@ -256,7 +256,7 @@ async def test_a_refund_that_the_provider_cannot_make_now_is_made_later(box: Box
     await box.pay(checkout)
     await box.until_state(buyer, checkout.order.id, "confirmed")
     box.stripe.fail(Fault(mode="unavailable", count=1_000, path="refunds"))
-    order = await box.sale.give_back(box.occurrence, checkout.order.id, "asked")
+    order = await box.sale.orders.give_back(box.occurrence, checkout.order.id, "asked")
     assert (order.state, refunded(box)) == ("refunded", 0)
     box.stripe.faults.clear()
     await box.sale.expiry.run_once()
@@ -272,7 +272,7 @@ async def test_giving_back_twice_gives_back_once(box: Box) -> None:
     await box.pay(checkout)
     await box.until_state(buyer, checkout.order.id, "confirmed")
     for _ in range(2):
-        await box.sale.give_back(box.occurrence, checkout.order.id, "asked")
+        await box.sale.orders.give_back(box.occurrence, checkout.order.id, "asked")
     assert refunded(box) == captured(box)
 
 
@@ -280,13 +280,13 @@ async def test_a_buyer_cancels_a_pending_order_and_no_other(box: Box) -> None:
     buyer = new_id()
     checkout = await box.pending(buyer)
     for _ in range(2):
-        order = await box.sale.cancel_order(buyer, box.occurrence, checkout.order.id, idempotency())
+        order = await box.sale.orders.cancel(buyer, box.occurrence, checkout.order.id)
         assert (order.state, order.cancel_reason) == ("cancelled", "buyer")
     second = await box.pending(buyer)
     await box.pay(second)
     await box.until_state(buyer, second.order.id, "confirmed")
     with pytest.raises(OrderStateError):
-        await box.sale.cancel_order(buyer, box.occurrence, second.order.id, idempotency())
+        await box.sale.orders.cancel(buyer, box.occurrence, second.order.id)
 
 
 async def test_a_webhook_that_cannot_be_recorded_is_repeated(box: Box) -> None:

@@ -53,6 +53,11 @@ def read_addresses(file: Path) -> dict[str, str]:
     return {name: value for name, separator, value in pairs if separator}
 
 
+def without(environment: Mapping[str, str], stale: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables but those that only repeat what a system that is gone wrote down."""
+    return {name: value for name, value in environment.items() if stale.get(name) != value}
+
+
 def serves(settings: Settings) -> bool:
     """Tell whether the API is ready and a worker is alive."""
     address = urlsplit(settings.public_url)
@@ -87,7 +92,7 @@ async def running_system(
         yield settings
         return
     stale = await asyncio.to_thread(read_addresses, _addresses(data, environment))
-    kept = {name: value for name, value in environment.items() if stale.get(name) != value}
+    kept = without(environment, stale)
     port = Settings().api_port
     if not await asyncio.to_thread(is_port_free, port):
         port = await asyncio.to_thread(free_port)
