@@ -24,7 +24,7 @@ from aiohttp import web
 
 from engine.core.logs import configure_logs
 from engine.http.app import make_app, make_metrics
-from engine.http.hot import make_front
+from engine.http.hot import HotServer
 from engine.http.metrics import Metrics
 from engine.settings import Settings
 
@@ -37,33 +37,22 @@ _RESTARTS_WITHIN_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-class _FrontRunner(web.AppRunner):
-    """Serves an application with the lean way (:mod:`engine.http.hot`) in front of it."""
+class _Runner(web.AppRunner):
+    """Serves an application with the lean way (:mod:`engine.http.hot`) for hot requests."""
 
     async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        server.request_handler = make_front(self.app, server.request_handler)
-        return server
+        return HotServer(await super()._make_server(), self.app)
 
 
 def make_runner(app: web.Application, *, shutdown_timeout_s: float = 60.0) -> web.AppRunner:
     """Return the runner of an application, with everything decided that aiohttp leaves open."""
-    return _FrontRunner(
+    return _Runner(
         app,
         handler_cancellation=False,
         access_log=None,
         keepalive_timeout=_KEEP_ALIVE_S,
         shutdown_timeout=shutdown_timeout_s,
     )
-
-
-async def setup(runner: web.AppRunner) -> None:
-    """Open the application, and put the lean way for hot requests in front of it."""
-    await runner.setup()
-    server = runner.server
-    if server is None:
-        raise RuntimeError("the runner has no server")
-    server.request_handler = make_front(runner.app, server.request_handler)
 
 
 async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) -> None:
@@ -80,7 +69,7 @@ async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) 
     runner = make_runner(
         make_app(settings, metrics), shutdown_timeout_s=settings.provider_timeout_s + _GRACE_S
     )
-    await setup(runner)
+    await runner.setup()
     try:
         site = web.TCPSite(
             runner, settings.api_host, settings.api_port, backlog=_BACKLOG, reuse_port=True

@@ -15,7 +15,7 @@ from engine.sale.occurrences import Occurrences, Published
 from engine.sale.requests import HoldChange, HoldRequest, Idempotency
 from engine.sale.views import HoldView, hold_view
 from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.store.commands import Answer, Commands
 
 _decode = msgspec.msgpack.Decoder(Hold).decode
 
@@ -37,9 +37,16 @@ class Holds:
         ``NotOnSaleError``, ``SalePausedError``, ``IdempotencyMismatchError``,
         ``BacklogFullError``, ``OverloadedError``, ``StoreUnavailableError``.
         """
+        published = await self._occurrences.get(occurrence)
+        answer = await self.request(buyer, published, request, idempotency)
+        return await self.newest_view(published, answer)
+
+    def request(
+        self, buyer: str, published: Published, request: HoldRequest, idempotency: Idempotency
+    ) -> Answer:
+        """Ask for a hold; the future's result is for :meth:`view`. See :meth:`acquire`."""
         self._backlog.check()
-        published = self._occurrences.loaded(occurrence) or await self._occurrences.get(occurrence)
-        answer = await self._commands.acquire(
+        return self._commands.acquire(
             published.place,
             buyer,
             new_id(),
@@ -47,13 +54,22 @@ class Holds:
             idempotency.body_digest,
             wanted_lines(published, request.lines),
         )
-        return await self._view(published, answer)
+
+    @staticmethod
+    def view(published: Published, answer: list[Any]) -> HoldView:
+        """Return the hold of an answer, or raise the error that the answer stands for.
+
+        Raises ``IndexError`` for a hold of what a newer publication has added.
+        """
+        if answer[0] != Code.OK:
+            raise_failure(published, answer)
+        return hold_view(published, _decode(answer[1]), answer[2], answer[3])
 
     async def read(self, buyer: str, occurrence: str, hold: str) -> HoldView:
         """Return the buyer's hold. Raises ``HoldUnknownError``, ``HoldExpiredError``."""
         published = await self._occurrences.get(occurrence)
         answer = await self._commands.read(published.place, "h", hold, buyer)
-        return await self._view(published, answer)
+        return await self.newest_view(published, answer)
 
     async def change(
         self,
@@ -77,7 +93,7 @@ class Holds:
             add,
             remove,
         )
-        return await self._view(published, answer)
+        return await self.newest_view(published, answer)
 
     async def extend(
         self, buyer: str, occurrence: str, hold: str, idempotency: Idempotency
@@ -87,7 +103,7 @@ class Holds:
         answer = await self._commands.extend(
             published.place, buyer, hold, idempotency.key_digest, idempotency.body_digest
         )
-        return await self._view(published, answer)
+        return await self.newest_view(published, answer)
 
     async def release(self, buyer: str, occurrence: str, hold: str) -> None:
         """Give everything back. What has run out or was released before is released as well."""
@@ -110,12 +126,10 @@ class Holds:
             raise_failure(published, answer)
         return None, answer[2].decode()
 
-    async def _view(self, published: Published, answer: list[Any]) -> HoldView:
-        if answer[0] != Code.OK:
-            raise_failure(published, answer)
-        hold = _decode(answer[1])
+    async def newest_view(self, published: Published, answer: list[Any]) -> HoldView:
+        """Return :meth:`view`, by a newer publication if that is needed."""
         try:
-            return hold_view(published, hold, answer[2], answer[3])
-        except IndexError:  # it names what a publication of this moment has added
-            published = await self._occurrences.reload(published.snapshot.occurrence)
-            return hold_view(published, hold, answer[2], answer[3])
+            return self.view(published, answer)
+        except IndexError:
+            newest = await self._occurrences.reload(published.snapshot.occurrence)
+            return self.view(newest, answer)

@@ -20,6 +20,7 @@ from engine.core.money import Fees
 from engine.embedded.valkey import Valkey
 from engine.http.app import make_app
 from engine.http.serving import make_runner
+from engine.http.state import SALE
 from engine.sale.snapshot import (
     Category,
     Quota,
@@ -192,6 +193,8 @@ async def running_edge(settings: Settings, redis: Redis, snapshot: Snapshot) -> 
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
         url = f"http://127.0.0.1:{port}"
+        # at hand from the start, so that holds go the lean way
+        await app[SALE].known.get(snapshot.occurrence)
         async with aiohttp.ClientSession() as session:
             yield Edge(app, runner, url, port, session, redis, snapshot)
     finally:

@@ -144,3 +144,25 @@ async def test_the_command_names_what_is_wrong(stripe_lookalike: StripeLookalike
         _, stderr = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode != 0
         assert message in stderr.decode()
+
+
+async def test_a_declined_payment_is_there_after_a_restart(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    first = StripeLookalike(data=journal)
+    await first.start()
+    async with library(first) as client:
+        made = await client.v1.payment_intents.create_async(intent_params())
+        with pytest.raises(stripe.CardError):
+            await client.v1.payment_intents.confirm_async(
+                made.id,
+                {"payment_method": "pm_card_chargeDeclined", "return_url": "https://a.example"},
+            )
+    await first.stop()
+    for _ in range(2):  # the second time from what the first start has rewritten
+        again = StripeLookalike(data=journal)
+        await again.start()
+        async with library(again) as client:
+            found = await client.v1.payment_intents.retrieve_async(made.id)
+            assert found.last_payment_error is not None
+            assert found.last_payment_error.code == "card_declined"
+        await again.stop()

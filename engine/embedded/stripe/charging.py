@@ -10,7 +10,7 @@ from engine.embedded.stripe import render
 from engine.embedded.stripe.cards import AUTHENTICATION_REQUIRED, BY_NAME, Card, Decline
 from engine.embedded.stripe.errors import ApiError
 from engine.embedded.stripe.ids import new_id, token
-from engine.embedded.stripe.objects import Charge, Dispute, Intent, Method
+from engine.embedded.stripe.objects import NO_ERROR, Charge, Dispute, Intent, Method
 from engine.embedded.stripe.state import State, now
 
 _CHALLENGE_LENGTH = 24
@@ -22,7 +22,7 @@ def confirm(
     """Pay ``intent`` with ``method``. Raises :class:`ApiError` (402) when it is declined."""
     card = BY_NAME[method.card]
     intent.method = method.id
-    intent.error = None
+    intent.error = NO_ERROR
     intent.return_url = return_url
     if card.challenge and off_session:
         raise _decline(state, intent, method, AUTHENTICATION_REQUIRED)

@@ -27,6 +27,10 @@ class _Item(msgspec.Struct, kw_only=True, tag_field="is"):
     created: int
 
 
+# A value of its own kind: JSON that is kept as it is cannot be optional.
+NO_ERROR = msgspec.Raw(b"null")
+
+
 class Intent(_Item, kw_only=True, tag="intent"):
     """A PaymentIntent. ``error``: the last one; ``challenge``: token of the 3-D Secure page."""
 
@@ -48,7 +52,7 @@ class Intent(_Item, kw_only=True, tag="intent"):
     amount_capturable: int = 0
     canceled_at: int | None = None
     cancellation_reason: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NO_ERROR
     challenge: str = ""
     return_url: str | None = None
 
