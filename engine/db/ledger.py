@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Text, Uuid
+from sqlalchemy import BigInteger, CheckConstraint, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.db.base import Base, Moment
@@ -32,7 +32,6 @@ class LedgerEntry(Base):
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
-        ForeignKeyConstraint(["occurrence_id", "order_id"], ["orders.occurrence_id", "orders.id"]),
         CheckConstraint(f"account IN ({_ACCOUNT_LIST})", name="account"),
         CheckConstraint("amount <> 0", name="amount"),
     )

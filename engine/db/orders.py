@@ -1,10 +1,12 @@
 """Orders and what hangs on them: lines, tickets, payments and the history.
 
 The write-behind makes every row from the records of the hot plane
-(:mod:`engine.persist`); the control plane reads them. Every primary key begins
-with the occurrence, every foreign key carries it and no unique index lacks it,
-so each table can become ``PARTITION BY LIST/HASH (occurrence_id)`` without
-another key. Order and ticket numbers are therefore indexed but not declared
+(:mod:`engine.persist`); the control plane reads them. What hangs on an order
+has no foreign key to it: one writer makes all of an order's rows in one
+transaction, and the audit finds a row whose order is not there
+(docs/adr/0004). Every primary key begins with the occurrence and no unique
+index lacks it, so each table can become ``PARTITION BY LIST/HASH
+(occurrence_id)`` without another key. Order and ticket numbers are therefore indexed but not declared
 unique: they are a bijection of (shard, sequence, index), so they are unique by
 construction (:mod:`engine.core.ids`).
 """
@@ -17,7 +19,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     LargeBinary,
     SmallInteger,
@@ -28,12 +29,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.db.base import Amount, Base, Moment
-
-
-def _of_order() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["occurrence_id", "order_id"], ["orders.occurrence_id", "orders.id"]
-    )
 
 
 class Order(Base):
@@ -98,7 +93,6 @@ class OrderLine(Base):
 
     __tablename__ = "order_lines"
     __table_args__ = (
-        _of_order(),
         CheckConstraint("quantity > 0", name="quantity"),
         CheckConstraint("price >= 0", name="price"),
     )
@@ -121,7 +115,6 @@ class Ticket(Base):
 
     __tablename__ = "tickets"
     __table_args__ = (
-        _of_order(),
         CheckConstraint("status IN ('valid', 'void')", name="status"),
         Index(None, "occurrence_id", "order_id"),
         Index(None, "number"),
@@ -151,11 +144,13 @@ class Ticket(Base):
 
 
 class Payment(Base):
-    """What is known of the money of an order. One row an order: it has one intent."""
+    """What is known of the money of an order. One row an order: it has one intent.
+
+    Made when the order leaves ``pending``; before that nothing is known.
+    """
 
     __tablename__ = "payments"
     __table_args__ = (
-        _of_order(),
         CheckConstraint("captured >= 0 AND refund_due >= 0 AND refunded >= 0", name="amounts"),
         Index(None, "intent"),
         {"postgresql_with": {"fillfactor": "60"}},  # as for orders
@@ -177,7 +172,6 @@ class OrderEvent(Base):
     """One step of an order's history; rows are added and never changed."""
 
     __tablename__ = "order_events"
-    __table_args__ = (_of_order(),)
 
     occurrence_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     order_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)

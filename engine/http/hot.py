@@ -26,7 +26,7 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 from multidict import istr
 
-from engine.core.errors import OnsaleError
+from engine.core.errors import OnsaleError, SoldOutError
 from engine.core.logs import REQUEST_ID
 from engine.http.endpoints import authenticate, check_media_type
 from engine.http.headers import REQUEST_ID_HEADER, request_id, security_headers
@@ -35,6 +35,7 @@ from engine.http.route import IDEMPOTENCY_HEADER, idempotency
 from engine.http.state import METRICS, SALE, SETTINGS, SIGNER
 from engine.sale.occurrences import Published
 from engine.sale.requests import HoldRequest
+from engine.store.codes import Code, LineCode
 
 ROUTE_NAME = "create_hold"
 _BEFORE, _AFTER = "/v1/occurrences/", "/holds"
@@ -42,6 +43,8 @@ _ID_END = len(_BEFORE) + 32
 _PATH_LENGTH = _ID_END + len(_AFTER)
 _UNREAD_BYTES_MAX = 262_144  # answers that a client may leave unread before it is cut off
 _JSON = "application/json"
+_MARK = "THE-REQUEST-ID"
+_SOLD_OUT = [Code.LINES, [[0, LineCode.SOLD_OUT, 0]]]  # one line, nothing left
 _KEY_HEADER, _ID_HEADER = istr(IDEMPOTENCY_HEADER), istr(REQUEST_ID_HEADER)
 
 Messages = Sequence[tuple[Any, StreamReader]]
@@ -63,6 +66,9 @@ class Hot:
             f"{name}: {value}\r\n" for name, value in security_headers(app[SETTINGS].public_url)
         )
         self._created = self._head(201, _JSON) + "%s\r\nContent-Length: %d\r\n\r\n"
+        error = SoldOutError(lines=[{"line": 0, "code": "sold_out", "left": 0}])
+        self._sold_out = problem_body(error, _MARK).decode().split(_MARK)
+        self._sold_out_head = self._head(error.status, CONTENT_TYPE)
         self._process, self._count = os.urandom(8).hex(), itertools.count()
         self._late: set[asyncio.Task[None]] = set()
 
@@ -130,7 +136,12 @@ class Hot:
         future: asyncio.Future[list[Any]],
     ) -> None:
         try:
-            body = self._encode(self._holds.view(published, future.result()))
+            result = future.result()
+            if result == _SOLD_OUT:
+                answer(self._sold_out_answer(identifier))
+                self._observe(ROUTE_NAME, 409, time.perf_counter() - began)
+                return
+            body = self._encode(self._holds.view(published, result))
         except IndexError:  # it names what a publication of this moment has added
             task = asyncio.create_task(
                 self._finish_late(published, identifier, began, answer, future)
@@ -158,6 +169,12 @@ class Hot:
         else:
             answer((self._created % (identifier, len(body))).encode() + body)
             self._observe(ROUTE_NAME, 201, time.perf_counter() - began)
+
+    def _sold_out_answer(self, identifier: str) -> bytes:
+        """Return the answer that most get in the end: the same but for the request's id."""
+        body = f"{self._sold_out[0]}{identifier}{self._sold_out[1]}"
+        head = f"{self._sold_out_head}{identifier}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return (head + body).encode()
 
     def _problem(self, error: Exception, identifier: str, began: float) -> bytes:
         if not isinstance(error, OnsaleError):

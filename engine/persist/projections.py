@@ -81,7 +81,7 @@ def add_order(rows: Rows, order: Order, names: Names, document: bytes) -> None:
     """
     rows.orders.append(_order(order, names.organization, document))
     rows.order_lines += _lines(order, names)
-    if order.payment is not None:
+    if order.payment is not None and order.state != "pending":
         rows.payments.append(_payment(order, order.payment))
     if order.confirmed_at:
         rows.tickets += _tickets(order, names)

@@ -1,7 +1,10 @@
-"""How rows of :mod:`engine.persist.projections` are written: one statement a table.
+"""The tables that rows of :mod:`engine.persist.projections` go to, and how.
 
-A statement takes one array a column and inserts them all with ``unnest``; what
-is there already stays, unless the row that comes is of a newer version.
+Rows that cannot be there yet go in by COPY. For the others there is one
+statement a table that takes one array a column and inserts them all with
+``unnest``; what is there already stays, unless the row that comes is of a newer
+version. Newer versions of orders, which every order has, are cheaper: they are
+copied to a temporary table and brought in from there.
 """
 
 from __future__ import annotations
@@ -66,6 +69,27 @@ class Table:
             return target + "NOTHING"
         changes = ", ".join(f'"{name}" = excluded."{name}"' for name in self.versioned)
         return f"{target}UPDATE SET {changes} WHERE t.version < excluded.version"
+
+    @property
+    def staged(self) -> str:
+        """The name of the temporary table for rows that change what is there."""
+        return f"staged_{self.name}"
+
+    def stage(self) -> str:
+        """Return the statement that makes the temporary table unless this session has it."""
+        listed = ", ".join(f'"{name}" {kind}' for name, kind in self.types.items())
+        return (
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.staged} ({listed}) ON COMMIT DELETE ROWS"
+        )
+
+    def staged_update(self) -> str:
+        """Return the statement that brings newer versions in from the temporary table."""
+        changes = ", ".join(f'"{name}" = r."{name}"' for name in self.versioned)
+        same = " AND ".join(f't."{name}" = r."{name}"' for name in self.key)
+        return (
+            f"UPDATE {self.name} AS t SET {changes} FROM {self.staged} AS r"  # noqa: S608 - this module's names
+            f" WHERE {same} AND t.version < r.version"
+        )
 
 
 _OF_ORDER: Final = {"occurrence_id": "uuid", "order_id": "uuid"}

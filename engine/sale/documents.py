@@ -45,7 +45,7 @@ class Hold(msgspec.Struct, kw_only=True, gc=False):
     lines: list[Line]
 
 
-class Payment(msgspec.Struct, kw_only=True):
+class Payment(msgspec.Struct, kw_only=True, gc=False):
     """What is known of an order's payment. ``intent`` is the provider's id."""
 
     provider: str
@@ -56,7 +56,7 @@ class Payment(msgspec.Struct, kw_only=True):
     refund_id: str = ""  # the provider's id, once given back
 
 
-class Order(msgspec.Struct, kw_only=True):
+class Order(msgspec.Struct, kw_only=True, gc=False):
     """An order as the hot plane keeps it and as every record carries it.
 
     ``version`` grows by one with every change, so a projection takes a record

@@ -20,7 +20,7 @@ from engine.store.packing import pack
 FREE, HELD, SOLD, BLOCKED = b".", b"h", b"s", b"x"
 SEPARATOR = b"|"
 NO_SEGMENT = 0xFFFF
-TOGETHER_MAX = 10  # as in lua/includes/best_available.lua
+ROOM_UNKNOWN = b"Z"  # of a segment: as in lua/includes/best_available.lua
 CATEGORIES_MAX = 58  # a category is one printable byte from "A" on, before "|"
 POSITIONS_MAX = 65_535  # of a section: positions are 16-bit numbers
 _SECTIONS_MAX = 65_535
@@ -44,11 +44,15 @@ class SectionLayout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """What publication writes. ``ranks``: 8 bytes a segment, best first, for each category."""
+    """What publication writes. ``ranks``: 8 bytes a segment, best first, for each category.
+
+    ``rooms``: a byte a segment, of how many seats may be free together in it.
+    """
 
     counters: tuple[Counter, ...]
     sections: tuple[SectionLayout, ...]
     ranks: tuple[bytes, ...]
+    rooms: tuple[bytes, ...]
 
 
 def positions(section: Section) -> Iterator[tuple[int, Row, Seat]]:
@@ -153,12 +157,6 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def packed_marks(snapshot: Snapshot) -> bytes:
-    """Return low-water marks that exclude nothing yet."""
-    packed: bytes = pack([[0] * TOGETHER_MAX for _ in snapshot.categories])
-    return packed
-
-
 def packed_versions(snapshot: Snapshot) -> bytes:
     """Return the stock version at which each section last changed: the first."""
     return pack([1] * len(snapshot.sections))
@@ -192,7 +190,12 @@ def lay_out(snapshot: Snapshot) -> Layout:
         )
         for section, segments in zip(snapshot.sections, segment_of, strict=True)
     )
-    return Layout(counters=counters(snapshot), sections=sections, ranks=tuple(ranks))
+    return Layout(
+        counters=counters(snapshot),
+        sections=sections,
+        ranks=tuple(ranks),
+        rooms=tuple(ROOM_UNKNOWN * len(segments) for segments in ranked),
+    )
 
 
 def _length(section: Section) -> int:

@@ -48,7 +48,7 @@ async def publish(client: Redis, snapshot: Snapshot, *, shard: int) -> Published
             msgspec.msgpack.encode(snapshot),
             [[s.seats, s.categories, s.segments] for s in plan.sections],
             list(plan.ranks),
-            layout.packed_marks(snapshot),
+            list(plan.rooms),
             pack([0, 0]),
             layout.packed_versions(snapshot),
         ],

@@ -226,11 +226,10 @@ async def _write_inventory(
                 f"{prefix}:segments:{i}": section.segments,
             }
         )
-    for i, rank in enumerate(stock.plan.ranks):
-        await client.set(f"{prefix}:rank:{i}", rank)
+    for i, (rank, room) in enumerate(zip(stock.plan.ranks, stock.plan.rooms, strict=True)):
+        await client.mset({f"{prefix}:rank:{i}": rank, f"{prefix}:room:{i}": room})
     await client.mset(
         {
-            f"{prefix}:marks": layout.packed_marks(snapshot),
             f"{prefix}:versions": layout.packed_versions(snapshot),
             f"{prefix}:stock": pack(stock.values),
             f"{prefix}:snapshot": msgspec.msgpack.encode(snapshot),

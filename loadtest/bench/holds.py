@@ -297,7 +297,7 @@ def _report(context: Context, runs: Runs) -> None:
             title="commands a flush",
             value=runs.batch("seat"),
             unit="",
-            note="micro-batching with 64 connections, of the runs by seat",
+            note=f"micro-batching with {wrk.CONNECTIONS} connections, of the runs by seat",
         ),
     ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 SCRIPT = Path(__file__).with_name("requests.lua")
-CONNECTIONS = 64
+CONNECTIONS = 256  # buyers at the same moment; fewer leave both cores waiting for each other
 _SUMMARY = re.compile(rb"^SUMMARY (\{.*\})$", re.MULTILINE)
 _GRACE_S = 30.0  # for making the requests before the clock starts
 
@@ -55,7 +55,7 @@ def parse(output: bytes) -> Summary:
 
 
 async def run(base_url: str, requests: Path, duration_s: float, path: str | None = None) -> Summary:
-    """Send the requests of a file, in order, on 64 connections; ``path`` replaces their own.
+    """Send the requests of a file, in order, on so many connections; ``path`` replaces their own.
 
     They begin anew at the end of the file. Raises :class:`WrkError`.
     """

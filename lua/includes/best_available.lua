@@ -3,156 +3,261 @@
 --
 -- A segment is a piece of a row whose seats are of one category and lie side by side. The
 -- segments of a category are ranked at publication, best first:
---   P:rank:<category>   8 bytes a segment: section, start, length, focus (big-endian, 16 bits);
---                       focus: the seat of the segment that is nearest to the middle, from 0
+--   P:rank:<category>     8 bytes a segment: section, start, length, focus (big-endian, 16 bits);
+--                         focus: the seat of the segment that is nearest to the middle, from 0
 --   P:segments:<section>  2 bytes a position: the rank of the seat's segment, 65535: none
---   P:marks             {for each category {for n = 1..10: no segment before this rank has n free}}
--- The marks are low-water marks: without them every call would look at all full rows again.
-local TOGETHER_MAX = 10     -- marks are kept up to this n; more together begin at the last
-local LOOK_AHEAD = 32       -- segments to look at for a place that strands nobody
+--   P:room:<category>     a byte a segment: at most so many are free together, '@' none, 'A' one ...
+--                         'Z' 26 or more, or not known
+-- The room is never too small, so a segment with less than n is passed over unread: without it every
+-- call would look at all full rows again. It may be too large, as seats chosen on the map do not lower
+-- it: a search does, when it finds less.
+local ROOM_NONE, ROOM_MAX = 64, 26 -- '@'; up to 'Z'
+local LOOK_AHEAD = 32              -- segments to look at for a place that strands nobody
+local RANKS_READ = 32              -- segments whose ranks are read at a time
 local NO_SEGMENT = 65535
 
-local ranks, segment_maps = {}, {}
-local marks
+local rank_pages, rooms, segments, searches = {}, {}, {}, {} -- by category
+local searched_puts = 0 -- of puts_count, those that searches made
 
-local function rank_of(category)
-  local rank = ranks[category]
-  if not rank then
-    rank = redis.call('GET', P .. ':rank:' .. category)
-    ranks[category] = rank
+local function by_category(all, category)
+  local mine = all[category]
+  if not mine then
+    mine = {}
+    all[category] = mine
   end
-  return rank
+  return mine
 end
 
-local function marks_of(category)
-  if not marks then marks = document(P .. ':marks') end
-  return marks[category + 1]
-end
-
-local function set_mark(category, n, at)
-  local mine = marks_of(category)
-  if mine[n] ~= at then
-    if journal then journal[#journal + 1] = { mine, n, mine[n] } end
-    mine[n] = at
-    put_document(P .. ':marks', marks)
+-- The rooms of a category as a string, at least as large as they are after what was done so far.
+local function rooms_of(category)
+  local found = rooms[category]
+  if not found then
+    found = redis.call('GET', P .. ':room:' .. category) or ''
+    for at, char in pairs(rooms_now[category] or {}) do
+      found = string.sub(found, 1, at) .. char .. string.sub(found, at + 2)
+    end
+    rooms[category] = found
   end
+  return found
 end
 
--- A seat is free again: lower the marks that its run of free seats can serve.
-local function seat_came_back(category, section, position)
+local function set_room(category, at, room)
+  local char = string.char(ROOM_NONE + math.min(room, ROOM_MAX))
+  local known, lower = rooms[category], by_category(rooms_now, category)
+  if known then
+    local most = string.sub(known, at + 1, at + 1)
+    local before = lower[at] or most
+    if char == before then return end
+    if char > before then searches[category] = nil end
+    if char > most then
+      rooms[category] = string.sub(known, 1, at) .. char .. string.sub(known, at + 2)
+    end
+  end
+  set(lower, at, char)
+end
+
+-- n seats side by side are free again: their segments may have room for any number.
+local function seats_came_back(category, section, position, n)
   if not category then return end
-  local map = segment_maps[section]
-  if not map then
-    map = redis.call('GET', P .. ':segments:' .. section)
-    segment_maps[section] = map
-  end
-  local at = struct.unpack('>H', map, position * 2 + 1)
-  if at == NO_SEGMENT then return end
-  local _, start, length = struct.unpack('>HHH', rank_of(category), at * 8 + 1)
-  local s = section_string(section)
-  local first, last = position, position
-  while first > start and string.byte(s, first) == 46 do first = first - 1 end
-  while last < start + length - 1 and string.byte(s, last + 2) == 46 do last = last + 1 end
-  local mine = marks_of(category)
-  for n = 1, math.min(last - first + 1, TOGETHER_MAX) do
-    if mine[n] > at then set_mark(category, n, at) end
+  local ranks = redis.call('GETRANGE', P .. ':segments:' .. section, position * 2, (position + n) * 2 - 1)
+  local before = NO_SEGMENT
+  for i = 1, n do
+    local at = struct.unpack('>H', ranks, i * 2 - 1)
+    if at ~= NO_SEGMENT and at ~= before then set_room(category, at, ROOM_MAX) end
+    before = at
   end
 end
 
--- The best place for n in a segment: its position and how many singles it strands, or nil.
-local function place_in(s, start, length, focus, n)
-  local stop = start + length -- positions start .. stop - 1
-  local pattern = string.rep('.', n)
-  local from = string.find(s, pattern, start + 1, true)
-  if not from or from + n - 1 > stop then return nil end
-  local best, best_strands, best_distance
-  local middle = start + focus - (n - 1) / 2
-  local position = from - 1
-  while position < stop do
-    if string.byte(s, position + 1) == 46 then
-      local last = position
-      while last + 1 < stop and string.byte(s, last + 2) == 46 do last = last + 1 end
-      for at = position, last - n + 1 do
-        local left, right = at - position, last - (at + n - 1)
-        local strands = (left == 1 and 1 or 0) + (right == 1 and 1 or 0)
-        local distance = math.abs(at - middle)
-        if not best or strands < best_strands or (strands == best_strands and distance < best_distance) then
-          best, best_strands, best_distance = at, strands, distance
-        end
-      end
-      position = last + 2
-    else
-      position = position + 1
+-- A segment as it is now: {section, start, length, middle: the position to be near to,
+-- runs = {first, last, ... position of each run of free seats; first > last: none}}
+local function segment(category, at)
+  local mine = by_category(segments, category)
+  local found = mine[at]
+  if not found then
+    local pages = by_category(rank_pages, category)
+    local page = math.floor(at / RANKS_READ)
+    local ranks = pages[page]
+    if not ranks then
+      local bytes = RANKS_READ * 8
+      ranks = redis.call('GETRANGE', P .. ':rank:' .. category, page * bytes, (page + 1) * bytes - 1)
+      pages[page] = ranks
+    end
+    local section, start, length, focus = struct.unpack('>HHHH', ranks, at % RANKS_READ * 8 + 1)
+    found = { section = section, start = start, length = length, middle = start + focus, changes = -1 }
+    mine[at] = found
+  end
+  local changes = seat_changes[found.section] or 0
+  if found.changes ~= changes then
+    local states, runs = seat_states(found.section, found.start, found.length), {}
+    local first, last = string.find(states, '%.+')
+    while first do
+      runs[#runs + 1], runs[#runs + 2] = found.start + first - 1, found.start + last - 1
+      first, last = string.find(states, '%.+', last + 1)
+    end
+    found.runs, found.changes = runs, changes
+  end
+  return found
+end
+
+local function longest_run(runs)
+  local longest = 0
+  for i = 1, #runs, 2 do
+    local length = runs[i + 1] - runs[i] + 1
+    if length > longest then longest = length end
+  end
+  return longest
+end
+
+-- Where n go best in the free seats from first to last, which are n at least: the position that strands
+-- no single seat, if there is one, and is nearest to the middle; and whether it strands nobody.
+local function place_in_run(first, last, n, middle)
+  local most = last - n + 1
+  local at = math.max(first, math.min(most, math.ceil(middle - 0.5)))
+  if at - first ~= 1 and most - at ~= 1 then return at, true end
+  local best
+  for other = math.max(first, at - 2), math.min(most, at + 2) do -- only these two strand: none is farther off
+    if other - first ~= 1 and most - other ~= 1
+        and (not best or math.abs(other - middle) < math.abs(best - middle)) then
+      best = other
     end
   end
-  return best, best_strands
+  return best or at, best ~= nil
 end
 
--- n together: section and position of the first seat, and its segment's rank; or nil.
-local function best_together(category, n)
-  local rank = rank_of(category)
-  local segments = #rank / 8
-  local mark = math.min(n, TOGETHER_MAX)
-  local at = marks_of(category)[mark]
-  local found, found_position, found_strands, found_rank
-  local stop = segments
+-- The best place for n in a segment: its position, whether it strands nobody, and the run; or nil.
+local function place_in(found, n)
+  local best, best_clean, best_distance, best_run
+  local runs, middle = found.runs, found.middle - (n - 1) / 2
+  for i = 1, #runs, 2 do
+    local first, last = runs[i], runs[i + 1]
+    if last - first + 1 >= n then
+      local at, clean = place_in_run(first, last, n, middle)
+      local distance = math.abs(at - middle)
+      if not best or (clean and not best_clean) or (clean == best_clean
+          and (distance < best_distance or (distance == best_distance and at < best))) then
+        best, best_clean, best_distance, best_run = at, clean, distance, i
+      end
+    end
+  end
+  return best, best_clean, best_run
+end
+
+-- What searches for n found out in this batch: no segment before `from` has room for n, none before
+-- `clean` has a place that strands nobody. Void when a request was undone; `clean` also when seats
+-- were taken otherwise (a run that is shorter now may be just right).
+local function search_of(category, n)
+  local mine = by_category(searches, category)
+  local search = mine[n]
+  local others = puts_count - searched_puts
+  if not search or search.undone ~= undone then
+    search = { from = 0, clean = 0, others = others, undone = undone }
+    mine[n] = search
+  elseif search.others ~= others then
+    search.clean, search.others = 0, others
+  end
+  return search
+end
+
+-- The runs of a segment were made shorter by a search.
+local function shortened(category, at)
+  for _, search in pairs(searches[category]) do
+    if search.clean > at then search.clean = at end
+  end
+end
+
+local classes = {} -- n -> pattern of the rooms that n may have a place in
+for n = 1, ROOM_MAX do classes[n] = '[' .. string.char(ROOM_NONE + n) .. '-Z]' end
+
+-- The next segment from `at` on that may have room for n, before `stop`; or nil.
+local function next_with_room(category, n, at, stop)
+  local known, lower = rooms_of(category), rooms_now[category]
+  local least = math.min(n, ROOM_MAX)
   while at < stop do
-    local section, start, length, focus = struct.unpack('>HHHH', rank, at * 8 + 1)
-    if length >= n then
-      local position, strands = place_in(section_string(section), start, length, focus, n)
-      if position then
-        if not found then
-          if n <= TOGETHER_MAX then set_mark(category, mark, at) end
-          stop = math.min(segments, at + LOOK_AHEAD)
-        end
-        if not found or strands < found_strands then
-          found, found_position, found_strands, found_rank = section, position, strands, at
-        end
-        if found_strands == 0 then break end
-      end
-    end
-    at = at + 1
+    local found = string.find(known, classes[least], at + 1)
+    if not found or found > stop then return nil end
+    local char = lower and lower[found - 1]
+    if not char or string.byte(char) - ROOM_NONE >= least then return found - 1 end
+    at = found
   end
-  if not found and n <= TOGETHER_MAX then set_mark(category, mark, segments) end
-  return found, found_position, found_rank
 end
 
--- n seats when no row has room for all: the largest group that sits together, then the
--- nearest free seats around it: same section first, then by rank. Returns {section, position, ...}.
-local function best_split(category, n)
-  local rank = rank_of(category)
-  local segments = #rank / 8
+-- Take n together. Returns the section and position of the first seat, and its segment's rank; or nil.
+local function take_together(category, n)
+  local search = search_of(category, n)
+  local stop = #rooms_of(category)
+  local chosen, chosen_at, position, run
+  local at = next_with_room(category, n, search.from, stop)
+  while at do
+    local found = segment(category, at)
+    local place, clean, place_run = place_in(found, n)
+    if not place then
+      set_room(category, at, longest_run(found.runs))
+    elseif not chosen or clean then
+      if not chosen then
+        search.from, stop = at, math.min(stop, at + LOOK_AHEAD)
+      end
+      chosen, chosen_at, position, run = found, at, place, place_run
+      if clean then
+        search.clean = at
+        break
+      end
+    end
+    at = next_with_room(category, n, chosen and math.max(at + 1, search.clean) or at + 1, stop)
+  end
+  if not chosen then
+    search.from = stop
+    return nil
+  end
+  if not at then search.clean = math.max(search.clean, stop) end
+  local runs, made = chosen.runs, puts_count
+  local last = runs[run + 1]
+  put_seats(chosen.section, position, n, 'h')
+  searched_puts = searched_puts + puts_count - made
+  if runs[run] == position then
+    runs[run] = position + n
+  else
+    runs[run + 1] = position - 1
+    if position + n <= last then runs[#runs + 1], runs[#runs + 2] = position + n, last end
+  end
+  chosen.changes = seat_changes[chosen.section]
+  shortened(category, chosen_at)
+  set_room(category, chosen_at, longest_run(runs))
+  return chosen.section, position, chosen_at
+end
+
+-- Take n seats when no row has room for all: the largest group that sits together, then the
+-- nearest free seats around it: same section first, then by rank. Returns {section, position, ...}, or
+-- nil: then the caller undoes what was taken.
+local function take_split(category, n)
   local seats, base, base_section, base_start
   for size = n - 1, 1, -1 do
-    local section, position, at = best_together(category, size)
+    local section, position, at = take_together(category, size)
     if section then
       seats, base, base_section, base_start = {}, at, section, position
-      for i = 0, size - 1 do
-        seats[#seats + 1], seats[#seats + 2] = section, position + i
-        put_seats(section, position + i, 1, 'h') -- so that they are not found again; the caller undoes it
-      end
+      for i = 0, size - 1 do seats[#seats + 1], seats[#seats + 2] = section, position + i end
       break
     end
   end
   if not seats then return nil end
-  local near = {}
-  for at = marks_of(category)[1], segments - 1 do
-    local section, start, length = struct.unpack('>HHH', rank, at * 8 + 1)
-    local free = string.find(section_string(section), '.', start + 1, true)
-    if free and free <= start + length then
-      local far = section == base_section and math.abs(start - base_start)
+  local near, stop = {}, #rooms_of(category)
+  local at = next_with_room(category, 1, 0, stop)
+  while at do
+    local found = segment(category, at)
+    if longest_run(found.runs) > 0 then
+      local far = found.section == base_section and math.abs(found.start - base_start)
         or 65536 + math.abs(at - base)
-      near[#near + 1] = { far, section, start, length }
+      near[#near + 1] = { far, found, at }
     end
+    at = next_with_room(category, 1, at + 1, stop)
   end
-  table.sort(near, function(a, b) return a[1] < b[1] end)
+  table.sort(near, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[3] < b[3]) end)
   for i = 1, #near do
-    local section, start, length = near[i][2], near[i][3], near[i][4]
-    local s = section_string(section)
-    for position = start, start + length - 1 do
-      if #seats == n * 2 then return seats end
-      if string.byte(s, position + 1) == 46 then
-        seats[#seats + 1], seats[#seats + 2] = section, position
+    local found = near[i][2]
+    for j = 1, #found.runs, 2 do
+      for position = found.runs[j], found.runs[j + 1] do
+        if #seats == n * 2 then return seats end
+        seats[#seats + 1], seats[#seats + 2] = found.section, position
+        put_seats(found.section, position, 1, 'h')
       end
     end
   end

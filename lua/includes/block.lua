@@ -24,7 +24,7 @@ local function move_seats(seats, from, to, char)
     local category = string.byte(map) - 65
     move(conf.pools[category + 1], from, to, 1)
     put_seats(section, position, 1, char)
-    if to == FREE then seat_came_back(category, section, position) end
+    if to == FREE then seats_came_back(category, section, position, 1) end
   end
 end
 

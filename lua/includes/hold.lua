@@ -37,14 +37,21 @@ end
 
 local CHARS = { [FREE] = '.', [HELD] = 'h', [SOLD] = 's' }
 
--- Set the bytes of seats {section, position, ...}, neighbours together.
-local function put_line_seats(seats, char)
-  local j, last = 1, #seats
-  while j < last do
-    local section, position, n = seats[j], seats[j + 1], 1
-    while seats[j + n * 2] == section and seats[j + n * 2 + 1] == position + n do n = n + 1 end
-    put_seats(section, position, n, char)
-    j = j + n * 2
+-- How many of the seats {section, position, ...} from index i on follow each other in a section.
+local function neighbours(seats, i)
+  local section, position, n = seats[i], seats[i + 1], 1
+  while seats[i + n * 2] == section and seats[i + n * 2 + 1] == position + n do n = n + 1 end
+  return n
+end
+
+-- Set the bytes of seats of a category, neighbours together.
+local function put_line_seats(category, seats, to)
+  local i, last = 1, #seats
+  while i < last do
+    local n = neighbours(seats, i)
+    put_seats(seats[i], seats[i + 1], n, CHARS[to])
+    if to == FREE then seats_came_back(category, seats[i], seats[i + 1], n) end
+    i = i + n * 2
   end
 end
 
@@ -53,14 +60,11 @@ local function move_lines(lines, from, to)
   for i = 1, #lines do
     local line = lines[i]
     local kind = type_of(line.type)
-    local n, seats = line.quantity, line.seats
+    local n = line.quantity
     for j = 1, #kind.counters do move(kind.counters[j], from, to, n) end
     local tier = kind.tiers[line.tier + 1].counter
     if tier then move(tier, from, to, n) end
-    put_line_seats(seats, CHARS[to])
-    if to == FREE then
-      for j = 1, #seats, 2 do seat_came_back(kind.category, seats[j], seats[j + 1]) end
-    end
+    put_line_seats(kind.category, line.seats, to)
   end
 end
 

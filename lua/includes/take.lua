@@ -20,33 +20,40 @@ end
 local function check_seats(kind, seats)
   local wrong, taken
   local seen = #seats > 2 and {}
-  for i = 1, #seats, 2 do
-    local section, position = seats[i], seats[i + 1]
-    local name = section * 65536 + position
-    local category = redis.call('GETRANGE', P .. ':categories:' .. section, position, position)
-    if category ~= kind.category_char or (seen and seen[name]) then
-      wrong = wrong or {}
-      wrong[#wrong + 1], wrong[#wrong + 2] = section, position
-    elseif seat_byte(section, position) ~= 46 then
-      taken = taken or {}
-      taken[#taken + 1], taken[#taken + 2] = section, position
+  local own = string.byte(kind.category_char)
+  local i, last = 1, #seats
+  while i < last do
+    local section, position, n = seats[i], seats[i + 1], neighbours(seats, i)
+    local categories = redis.call('GETRANGE', P .. ':categories:' .. section, position, position + n - 1)
+    local states = seat_states(section, position, n)
+    for j = 1, n do
+      local name = section * 65536 + position
+      if string.byte(categories, j) ~= own or (seen and seen[name]) then
+        wrong = wrong or {}
+        wrong[#wrong + 1], wrong[#wrong + 2] = section, position
+      elseif string.byte(states, j) ~= 46 then
+        taken = taken or {}
+        taken[#taken + 1], taken[#taken + 2] = section, position
+      end
+      if seen then seen[name] = true end
+      position = position + 1
     end
-    if seen then seen[name] = true end
+    i = i + n * 2
   end
   if wrong then return { LINE_WRONG_SEATS, wrong } end
   if taken then return { LINE_SEATS_TAKEN, taken } end
 end
 
--- Seats for n of the type: {section, position, ...}, or nil and the reason.
-local function find_seats(kind, n, split)
-  local section, position = best_together(kind.category, n)
+-- Take the best seats for n of the type. Returns {section, position, ...}, or nil and the reason.
+local function take_best(kind, n, split)
+  local section, position = take_together(kind.category, n)
   if section then
     local seats = {}
     for i = 0, n - 1 do seats[#seats + 1], seats[#seats + 2] = section, position + i end
     return seats
   end
   if split and n > 1 then
-    local seats = best_split(kind.category, n)
+    local seats = take_split(kind.category, n)
     if seats then return seats end
   end
   -- what is left may be for choosing on the map only (wheelchair places)
@@ -90,15 +97,16 @@ local function take_line(line, buyer, mine, all, alone)
     if tier_left then return nil, { LINE_SOLD_OUT, math.min(tier_left, left) } end
     return nil, { LINE_NOT_ON_SALE }
   end
-  if kind.category and not seats then
+  if seats then
+    put_line_seats(kind.category, seats, HELD)
+  elseif kind.category then
     local reason
-    seats, reason = find_seats(kind, n, line[4])
+    seats, reason = take_best(kind, n, line[4])
     if not seats then return nil, reason end
   end
   for i = 1, #kind.counters do move(kind.counters[i], FREE, HELD, n) end
   local chosen = kind.tiers[tier + 1]
   if chosen.counter then move(chosen.counter, FREE, HELD, n) end
-  if seats then put_line_seats(seats, 'h') end
   count(buyer, index, n)
   return { type = index, tier = tier, price = chosen.price, quantity = n, seats = seats or {} }
 end

@@ -28,9 +28,10 @@ end
 
 local documents = {}          -- key -> decoded document, or false: not there
 local changed = {}            -- key -> its packed form (or true): write (or delete) at commit
-local sections = {}           -- section -> its string as it is after what was done so far
-local overlays = {}           -- section whose string was not needed yet -> position -> its byte now
+local seats_now = {}          -- section * 65536 + position -> its byte, of seats that were changed
+local seat_changes = {}       -- section -> how often its seats were changed, there and back
 local puts, puts_count = {}, 0 -- SETRANGE at commit: section, position, bytes, ...
+local rooms_now = {}          -- category -> rank -> byte: SETRANGE at commit (includes/best_available.lua)
 local due_add, due_remove = {}, {}
 local records = {}
 local stock_changed = false
@@ -76,59 +77,68 @@ local function remove_document(key)
   documents[key], changed[key] = false, true
 end
 
--- A section's string: long, so fetched only where a row has to be searched.
-local function section_string(section)
-  local s = sections[section]
-  if not s then
-    s = redis.call('GET', P .. ':seats:' .. section)
-    for position, char in pairs(overlays[section] or {}) do
-      s = string.sub(s, 1, position) .. char .. string.sub(s, position + 2)
-    end
-    sections[section] = s
+local seat_keys = {}
+
+local function seats_key(section)
+  local key = seat_keys[section]
+  if not key then
+    key = P .. ':seats:' .. section
+    seat_keys[section] = key
   end
-  return s
+  return key
+end
+
+-- The states of n seats from position (zero-based) on, a byte each; fewer bytes where there are no
+-- such positions. A whole section is a long string, and Lua hashes every string that it is given.
+local function seat_states(section, position, n)
+  local states = redis.call('GETRANGE', seats_key(section), position, position + n - 1)
+  if seat_changes[section] then
+    local name = section * 65536 + position
+    for i = 0, n - 1 do
+      local char = seats_now[name + i]
+      if char then states = string.sub(states, 1, i) .. char .. string.sub(states, i + 2) end
+    end
+  end
+  return states
 end
 
 -- The state of one seat, as its byte; nil where there is no such section or position.
 local function seat_byte(section, position)
-  local s = sections[section]
-  if s then return string.byte(s, position + 1) end
-  local overlay = overlays[section]
-  local char = overlay and overlay[position]
-    or redis.call('GETRANGE', P .. ':seats:' .. section, position, position)
-  return string.byte(char)
+  return string.byte(seat_states(section, position, 1))
 end
 
 -- A request that may have to be undone begins with savepoint() and ends with keep() or undo().
-local journal, saved_puts, saved_changed
+-- journal: table, key, value before (NOTHING: none), ... of all that was set since.
+local NOTHING = {}
+local journal, journal_count, saved_puts, saved_changed
+local undone = 0 -- how many requests were undone: what was derived from their changes is void
 
 local function savepoint()
-  journal, saved_puts, saved_changed = {}, puts_count, stock_changed
+  journal, journal_count, saved_puts, saved_changed = {}, 0, puts_count, stock_changed
 end
 
 local function keep()
   journal = nil
 end
 
+-- Set a value of a table so that undo() sets it back.
+local function set(in_table, key, value)
+  if journal then
+    local before = in_table[key]
+    if before == nil then before = NOTHING end
+    journal[journal_count + 1], journal[journal_count + 2], journal[journal_count + 3] = in_table, key, before
+    journal_count = journal_count + 3
+  end
+  in_table[key] = value
+end
+
 -- Set n seats from position (zero-based) on to the state in char.
 local function put_seats(section, position, n, char)
-  local s = sections[section]
-  local bytes = n == 1 and char or string.rep(char, n)
-  if s then
-    if journal then journal[#journal + 1] = { section, s } end
-    sections[section] = string.sub(s, 1, position) .. bytes .. string.sub(s, position + n + 1)
-  else
-    local overlay = overlays[section]
-    if not overlay then
-      overlay = {}
-      overlays[section] = overlay
-    end
-    for at = position, position + n - 1 do
-      if journal then journal[#journal + 1] = { section, at, overlay[at] or false, overlay, true } end
-      overlay[at] = char
-    end
-  end
-  puts[puts_count + 1], puts[puts_count + 2], puts[puts_count + 3] = section, position, bytes
+  local name = section * 65536 + position
+  for at = name, name + n - 1 do set(seats_now, at, char) end
+  seat_changes[section] = (seat_changes[section] or 0) + 1
+  puts[puts_count + 1], puts[puts_count + 2] = section, position
+  puts[puts_count + 3] = n == 1 and char or string.rep(char, n)
   puts_count = puts_count + 3
   stock_changed = true
 end
@@ -142,29 +152,19 @@ end
 
 local function move(counter, from, to, n)
   local base = counter * 4
-  if journal then journal[#journal + 1] = { counter, from, to, n } end
-  stock[base + from] = stock[base + from] - n
-  stock[base + to] = stock[base + to] + n
+  set(stock, base + from, stock[base + from] - n)
+  set(stock, base + to, stock[base + to] + n)
   stock_changed = true
 end
 
 local function undo()
-  for i = #journal, 1, -1 do
-    local step = journal[i]
-    if #step == 4 then -- a move of stock
-      local base = step[1] * 4
-      stock[base + step[2]] = stock[base + step[2]] + step[4]
-      stock[base + step[3]] = stock[base + step[3]] - step[4]
-    elseif #step == 3 then -- a low-water mark: {marks, n, as it was}
-      step[1][step[2]] = step[3]
-    elseif #step == 5 then -- a seat of a section whose string was not there then
-      step[4][step[2]] = step[3] or nil
-      if sections[step[1]] then sections[step[1]] = nil end
-    else -- a section's string
-      sections[step[1]] = step[2]
-    end
+  for i = journal_count, 1, -3 do
+    local before = journal[i]
+    if before == NOTHING then before = nil end
+    journal[i - 2][journal[i - 1]] = before
   end
-  journal, puts_count, stock_changed = nil, saved_puts, saved_changed
+  for i = saved_puts + 1, puts_count, 3 do seat_changes[puts[i]] = seat_changes[puts[i]] + 1 end
+  journal, puts_count, stock_changed, undone = nil, saved_puts, saved_changed, undone + 1
 end
 
 -- member: 'h' or 'o' and the id; at: sale-clock ms
@@ -204,8 +204,11 @@ local function commit()
   end
   local touched = {}
   for i = 1, puts_count, 3 do
-    redis.call('SETRANGE', P .. ':seats:' .. puts[i], puts[i + 1], puts[i + 2])
+    redis.call('SETRANGE', seats_key(puts[i]), puts[i + 1], puts[i + 2])
     touched[puts[i]] = true
+  end
+  for category, rooms in pairs(rooms_now) do
+    for at, char in pairs(rooms) do redis.call('SETRANGE', P .. ':room:' .. category, at, char) end
   end
   if next(touched) then
     local versions = cmsgpack.unpack(redis.call('GET', P .. ':versions'))

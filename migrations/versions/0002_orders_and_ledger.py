@@ -43,12 +43,6 @@ def _time(name: str, *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def _of_order() -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["occurrence_id", "order_id"], ["orders.occurrence_id", "orders.id"]
-    )
-
-
 def upgrade() -> None:
     """Make the tables."""
     _orders()
@@ -65,7 +59,6 @@ def upgrade() -> None:
         _time("posted_at"),
         Check(f"account IN ({_ACCOUNTS})", name="account"),
         Check("amount <> 0", name="amount"),
-        _of_order(),
     )
     op.create_table(
         "dead_letters",
@@ -143,7 +136,6 @@ def _of_orders() -> None:
         _amount("price"),
         Check("quantity > 0", name="quantity"),
         Check("price >= 0", name="price"),
-        _of_order(),
     )
     op.create_table(
         "tickets",
@@ -162,7 +154,6 @@ def _of_orders() -> None:
         _text("attendee"),
         _time("issued_at"),
         Check("status IN ('valid', 'void')", name="status"),
-        _of_order(),
     )
     op.create_index(None, "tickets", ["occurrence_id", "order_id"])
     op.create_index(None, "tickets", ["number"])
@@ -186,7 +177,6 @@ def _of_orders() -> None:
         _text("refund_reason"),
         _text("refund_id"),
         Check("captured >= 0 AND refund_due >= 0 AND refunded >= 0", name="amounts"),
-        _of_order(),
         postgresql_with={"fillfactor": "60"},
     )
     op.create_index(None, "payments", ["intent"])
@@ -202,7 +192,6 @@ def _of_orders() -> None:
         _amount("refund"),
         _text("entry"),
         _time("happened_at"),
-        _of_order(),
     )
 
 

@@ -240,3 +240,18 @@ async def test_errors_are_those_of_the_application(
             found, problem = await wire.answer()
             assert (found, problem["code"]) == (status, code)
     assert len(taken) == len(cases)
+
+
+async def test_sold_out_is_told_alike_both_ways(edge: Edge, wire: Wire, taken: list[str]) -> None:
+    for _ in range(2):
+        await edge.hold(await edge.guest(), {"ticket_type": "standing", "quantity": 10})
+    buyer = await edge.guest()
+    answers = []
+    for version in ("1.1", "1.0"):
+        more = {"X-Request-Id": "the-same-id", "Connection": "keep-alive"}
+        await wire.send(request(edge, buyer, version=version, more=more))
+        answers.append(await wire.answer())
+    assert answers[0] == answers[1]
+    assert (answers[0][0], answers[0][1]["code"]) == (409, "sold_out")
+    assert answers[0][1]["lines"] == [{"line": 0, "code": "sold_out", "left": 0}]
+    assert len(taken) == 3  # the two that got everything, and one of these

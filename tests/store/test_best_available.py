@@ -13,7 +13,6 @@ from engine.sale.snapshot import Category, Row, Section, Snapshot, TicketType, T
 from engine.store import inspection, publication
 from engine.store.codes import Code, LineCode
 from engine.store.commands import Commands
-from engine.store.packing import unpack
 from tests.houses import seat, small_house
 from tests.store.conftest import BODY, SHARD, House, key
 
@@ -177,6 +176,3 @@ async def test_marks_never_hide_a_run_that_is_free(
         assert (answer[0] == Code.OK) == possible
         if answer[0] == Code.OK:
             holds.append(msgspec.msgpack.decode(answer[1], type=Hold))
-    marks = unpack(await redis_client.get(f"{house.place}:marks"))  # type: ignore[arg-type]
-    assert len(marks) == 1
-    assert len(marks[0]) == 10
