@@ -63,7 +63,7 @@ class Service(Process):
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Tell whether a process listens on a port; where the kernel does not say, assume so."""
+    """Tell whether a process or a child of it listens on a port; if the kernel does not say, yes."""
     table = Path("/proc/net/tcp")
     if not table.exists():
         return True
@@ -74,7 +74,12 @@ def _listens(pid: int, port: int) -> bool:
         if row[_STATE] == _LISTEN and row[_LOCAL].endswith(f":{port:04X}")
     }
     try:
-        return any(str(fd.readlink()) in sockets for fd in Path(f"/proc/{pid}/fd").iterdir())
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return any(
+            str(fd.readlink()) in sockets
+            for process in (pid, *children)
+            for fd in Path(f"/proc/{process}/fd").iterdir()
+        )
     except OSError:  # it has just ended, or just closed one
         return False
 

@@ -106,8 +106,7 @@ class Up:
         if await asyncio.to_thread(_demo_is_wanted, self._addresses["DATABASE_URL"]):
             await self._errand("load", "load", _DEMO)
             await self._errand("publish", "publish", _DEMO_EVENT, "--all")
-        numbers = range(1, self._options.api_processes + 1)
-        await self._supervisor.start(self._worker(), *map(self._api, numbers))
+        await self._supervisor.start(self._worker(), self._api())
 
     def _servers(self) -> list[Process]:
         """Return what is to be started of the servers that are not given; note their addresses."""
@@ -183,14 +182,14 @@ class Up:
             environment=self._child_environment(),
         )
 
-    def _api(self, number: int) -> Service:
+    def _api(self) -> Service:
         return Service(
-            f"api {number}",
+            "api",
             "engine.cli",
-            ["api"],
+            ["api", "--processes", str(self._options.api_processes)],
             port=self._options.port,
             path="/health/ready",
-            log=self._installation.log(f"api-{number}"),
+            log=self._installation.log("api"),
             environment=self._child_environment(),
             shared=True,
         )
