@@ -63,7 +63,7 @@ class Service(Process):
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Tell whether a process or a child of it listens on a port; if the kernel does not say, yes."""
+    """Tell whether a process or its child listens on a port; yes where the kernel keeps quiet."""
     table = Path("/proc/net/tcp")
     if not table.exists():
         return True
