@@ -20,13 +20,11 @@ local function acquire(request)
   end
   local buyer = buyer_of(buyer_id)
   local before = answered(buyer, key)
-  if before then
-    if before[2] ~= body then return { KEY_REUSED } end
-    return { OK, before[3], now, wall }
-  end
-  if buyer.hold ~= '' then
-    if active_hold(buyer_id, buyer.hold) then return { HOLD_EXISTS, buyer.hold } end
-    buyer = buyer_of(buyer_id)
+  if before then return answer_again(buyer, before, body) end
+  local other = hold_of(buyer)
+  if other then
+    if other.expires > now then return { HOLD_EXISTS, other.id } end
+    end_hold(other, 'expired')
   end
   if paused then return { PAUSED } end
   if wall < conf.from or wall >= conf['until'] then return { NOT_ON_SALE } end
@@ -37,14 +35,11 @@ local function acquire(request)
     expires = now + math.min(conf.hold_ms, conf.hold_ms_max), lines = taken,
   }
   local packed = cmsgpack.pack(hold)
-  buyer.hold = hold_id
-  remember(buyer, key, body, packed)
-  put_document(hold_key(hold_id), hold, packed)
+  put_hold(buyer, packed)
+  remember(buyer, key, body, '')
   put_document(buyer_key(buyer_id), buyer)
-  set_due('h' .. hold_id, hold.expires)
+  set_due('h' .. buyer_id, hold.expires)
   return { OK, packed, now, wall }
 end
 
-return run(acquire, function(request, keys)
-  if is_id(request[1]) then keys[#keys + 1] = buyer_key(request[1]) end
-end)
+return run(acquire, prefetch_buyer)

@@ -58,18 +58,15 @@ local function change(request)
       and are_lines(remove, 0) and (key == '' or is_digest(key))) then
     return { INVALID }
   end
-  local before = key ~= '' and answered(buyer_of(buyer_id), key)
-  if before then
-    if before[2] ~= body then return { KEY_REUSED } end
-    return { OK, before[3], now, wall }
-  end
+  local buyer = buyer_of(buyer_id)
+  local before = key ~= '' and answered(buyer, key)
+  if before then return answer_again(buyer, before, body) end
   local hold, why = active_hold(buyer_id, hold_id)
   if not hold then return why end
   if #add > 0 then
     if paused then return { PAUSED } end
     if wall < conf.from or wall >= conf['until'] then return { NOT_ON_SALE } end
   end
-  local buyer = buyer_of(buyer_id)
   local function make_room(lines)
     local failures
     for i = 1, #remove do
@@ -101,16 +98,11 @@ local function change(request)
     expires = expires, lines = taken,
   }
   local packed = cmsgpack.pack(changed_hold)
-  if key ~= '' then remember(buyer, key, body, packed) end
-  put_document(hold_key(hold_id), changed_hold, packed)
+  put_hold(buyer, packed)
+  if key ~= '' then remember(buyer, key, body, '') end
   put_document(buyer_key(buyer_id), buyer)
-  set_due('h' .. hold_id, expires)
+  set_due('h' .. buyer_id, expires)
   return { OK, packed, now, wall }
 end
 
-return run(change, function(request, keys)
-  if is_id(request[1]) and is_id(request[2]) then
-    keys[#keys + 1] = buyer_key(request[1])
-    keys[#keys + 1] = hold_key(request[2])
-  end
-end)
+return run(change, prefetch_buyer)

@@ -12,22 +12,19 @@ local function extend(request)
   if not (is_id(buyer_id) and is_id(hold_id) and is_digest(key) and is_digest(body)) then
     return { INVALID }
   end
-  local before = answered(buyer_of(buyer_id), key)
-  if before then
-    if before[2] ~= body then return { KEY_REUSED } end
-    return { OK, before[3], now, wall }
-  end
+  local buyer = buyer_of(buyer_id)
+  local before = answered(buyer, key)
+  if before then return answer_again(buyer, before, body) end
   local hold, why = active_hold(buyer_id, hold_id)
   if not hold then return why end
   hold.version = hold.version + 1
   hold.expires = math.min(now + conf.hold_ms, hold.created + conf.hold_ms_max)
   local packed = cmsgpack.pack(hold)
-  local buyer = buyer_of(buyer_id)
-  remember(buyer, key, body, packed)
-  put_document(hold_key(hold_id), hold, packed)
+  put_hold(buyer, packed)
+  remember(buyer, key, body, '')
   put_document(buyer_key(buyer_id), buyer)
-  set_due('h' .. hold_id, hold.expires)
+  set_due('h' .. buyer_id, hold.expires)
   return { OK, packed, now, wall }
 end
 
-return run(extend)
+return run(extend, prefetch_buyer)

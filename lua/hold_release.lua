@@ -19,4 +19,4 @@ local function release(request)
   return why
 end
 
-return run(release)
+return run(release, prefetch_buyer)

@@ -19,8 +19,7 @@ local function cancel(request)
   if order.state ~= 'pending' then return { ORDER_STATE, cmsgpack.pack(order), now, wall } end
   order.cancel_reason = reason
   set_due('o' .. order_id, now + again_ms)
-  step(order, 'cancelling', 'order.cancelling')
-  return answer(order)
+  return step(order, 'cancelling', 'order.cancelling')
 end
 
 return run(cancel, prefetch_orders)

@@ -30,8 +30,7 @@ local function confirm(request)
     if not all_free(order.lines) then
       payment.refund, payment.refund_reason = captured, 'late_capture'
       set_due('o' .. order_id, now)
-      step(order, 'cancelled', 'order.refund_due')
-      return answer(order)
+      return step(order, 'cancelled', 'order.refund_due')
     end
     move_lines(order.lines, FREE, SOLD)
     local buyer = buyer_of(order.buyer)
@@ -43,8 +42,7 @@ local function confirm(request)
   end
   order.confirmed_at = wall
   clear_due('o' .. order_id)
-  step(order, 'confirmed', 'order.confirmed')
-  return answer(order)
+  return step(order, 'confirmed', 'order.confirmed')
 end
 
 return run(confirm, prefetch_orders)

@@ -69,19 +69,12 @@ local function place(request)
   if free then
     order.confirmed_at = wall
     move_lines(order.lines, HELD, SOLD)
-    step(order, 'confirmed', 'order.confirmed')
-  else
-    order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
-      refund_reason = '', refund_id = '' }
-    set_due('o' .. order_id, order.pay_by)
-    step(order, 'pending', 'order.placed')
+    return step(order, 'confirmed', 'order.confirmed')
   end
-  return answer(order)
+  order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
+    refund_reason = '', refund_id = '' }
+  set_due('o' .. order_id, order.pay_by)
+  return step(order, 'pending', 'order.placed')
 end
 
-return run(place, function(request, keys)
-  if is_id(request[1]) and is_id(request[2]) then
-    keys[#keys + 1] = buyer_key(request[1])
-    keys[#keys + 1] = hold_key(request[2])
-  end
-end)
+return run(place, prefetch_buyer)

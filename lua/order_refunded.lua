@@ -19,8 +19,7 @@ local function refunded(request)
   if payment.refund_id ~= '' then return answer(order) end
   payment.refund_id = refund
   clear_due('o' .. order_id)
-  step(order, 'refunded', 'order.refunded')
-  return answer(order)
+  return step(order, 'refunded', 'order.refunded')
 end
 
 return run(refunded, prefetch_orders)

@@ -21,8 +21,7 @@ local function release(request)
   move_lines(order.lines, HELD, FREE)
   forget_counts(order)
   clear_due('o' .. order_id)
-  step(order, 'cancelled', 'order.cancelled')
-  return answer(order)
+  return step(order, 'cancelled', 'order.cancelled')
 end
 
 return run(release, prefetch_orders)

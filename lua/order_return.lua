@@ -22,11 +22,9 @@ local function return_stock(request)
   if payment and payment.captured > 0 then
     payment.refund, payment.refund_reason = payment.captured, reason
     set_due('o' .. order_id, now)
-    step(order, 'refunded', 'order.refund_due')
-  else
-    step(order, 'refunded', 'order.refunded')
+    return step(order, 'refunded', 'order.refund_due')
   end
-  return answer(order)
+  return step(order, 'refunded', 'order.refunded')
 end
 
 return run(return_stock, prefetch_orders)

@@ -2,29 +2,34 @@
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of {kind, id, buyer}  kind: 'h' a hold, 'o' an order
---          buyer: whose it must be; '' when the engine itself asks
+--          buyer: whose it must be; '' when the engine itself asks, for an order only
 -- Answers  {OK, document, now, wall}, INVALID, NOT_PUBLISHED, HOLD_UNKNOWN, ORDER_UNKNOWN
 --          {HOLD_ENDED, how, order}
 -- Records  none
 -- @include "batch"
+-- @include "buyer"
 
-local UNKNOWN = { h = HOLD_UNKNOWN, o = ORDER_UNKNOWN }
+local KINDS = { h = true, o = true }
 
 return run(function(request)
   local kind, id, buyer_id = request[1], request[2], request[3]
-  if not (UNKNOWN[kind] and is_id(id) and (buyer_id == '' or is_id(buyer_id))) then return { INVALID } end
-  local found = document(P .. ':' .. kind .. ':' .. id)
-  if found and (buyer_id == '' or found.buyer == buyer_id) and (kind == 'o' or found.expires > now) then
-    return { OK, cmsgpack.pack(found), now, wall }
+  if not (KINDS[kind] and is_id(id) and (is_id(buyer_id) or (kind == 'o' and buyer_id == ''))) then
+    return { INVALID }
   end
-  if kind == 'h' and buyer_id ~= '' then
-    if found and found.buyer == buyer_id then return { HOLD_ENDED, 'expired', '' } end
-    local buyer = document(P .. ':b:' .. buyer_id)
-    if buyer and buyer.ended[1] == id then return { HOLD_ENDED, buyer.ended[2], buyer.ended[3] } end
+  if kind == 'o' then
+    local order = document(P .. ':o:' .. id)
+    if not order or (buyer_id ~= '' and order.buyer ~= buyer_id) then return { ORDER_UNKNOWN } end
+    return { OK, cmsgpack.pack(order), now, wall }
   end
-  return { UNKNOWN[kind] }
+  local buyer = buyer_of(buyer_id)
+  local hold = hold_of(buyer)
+  if hold and hold.id == id then
+    if hold.expires > now then return { OK, buyer.hold, now, wall } end
+    return { HOLD_ENDED, 'expired', '' }
+  end
+  if buyer.ended[1] == id then return { HOLD_ENDED, buyer.ended[2], buyer.ended[3] } end
+  return { HOLD_UNKNOWN }
 end, function(request, keys)
-  if UNKNOWN[request[1]] and is_id(request[2]) then
-    keys[#keys + 1] = P .. ':' .. request[1] .. ':' .. request[2]
-  end
+  if request[1] == 'h' and is_id(request[3]) then keys[#keys + 1] = buyer_key(request[3]) end
+  if request[1] == 'o' and is_id(request[2]) then keys[#keys + 1] = P .. ':o:' .. request[2] end
 end)

@@ -39,7 +39,7 @@ async def assert_conserved(client: Redis, occurrence: str) -> None:
     _assert_owned(strings, sold, ord("s"))
 
     deadlines = await inspection.read_deadlines(client, shard, occurrence)
-    due = {f"h{hold.id}" for hold in holds}
+    due = {f"h{hold.buyer}" for hold in holds}
     due |= {f"o{order.id}" for order in orders if order.state in {"pending", "cancelling"}}
     due |= {
         f"o{order.id}"

@@ -82,11 +82,6 @@ def _unscramble(value: int, bits: int, multiplier: int, offset: int) -> int:
     return ((value - offset) * inverse) & mask
 
 
-def _base32(value: int, length: int) -> str:
-    pairs = [_PAIRS[(value >> (10 * i)) & 1023] for i in reversed(range(length // 2))]
-    return "".join(pairs)
-
-
 @lru_cache(maxsize=64)
 def _day(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y%m%d")
@@ -102,7 +97,8 @@ def order_number(shard: int, sequence: int, placed_at_ms: int) -> str:
     value = _scramble(
         sequence << _SHARD_BITS | shard, _ORDER_BITS, _ORDER_MULTIPLIER, _ORDER_OFFSET
     )
-    return f"ONS-{_day(placed_at_ms // 86_400_000)}-{_base32(value, 6)}"
+    digits = f"{_PAIRS[value >> 20]}{_PAIRS[value >> 10 & 1023]}{_PAIRS[value & 1023]}"
+    return f"ONS-{_day(placed_at_ms // 86_400_000)}-{digits}"
 
 
 def order_sequence(number: str) -> tuple[int, int]:
@@ -122,4 +118,5 @@ def ticket_number(shard: int, sequence: int, index: int) -> str:
     value = _scramble(
         order << _TICKET_INDEX_BITS | index, _TICKET_BITS, _TICKET_MULTIPLIER, _TICKET_OFFSET
     )
-    return f"TKT-{_base32(value, 8)}"
+    high = f"{_PAIRS[value >> 30]}{_PAIRS[value >> 20 & 1023]}"
+    return f"TKT-{high}{_PAIRS[value >> 10 & 1023]}{_PAIRS[value & 1023]}"

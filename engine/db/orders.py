@@ -6,9 +6,9 @@ has no foreign key to it: one writer makes all of an order's rows in one
 transaction, and the audit finds a row whose order is not there
 (docs/adr/0004). Every primary key begins with the occurrence and no unique
 index lacks it, so each table can become ``PARTITION BY LIST/HASH
-(occurrence_id)`` without another key. Order and ticket numbers are therefore indexed but not declared
-unique: they are a bijection of (shard, sequence, index), so they are unique by
-construction (:mod:`engine.core.ids`).
+(occurrence_id)`` without another key. Order and ticket numbers are therefore
+indexed but not declared unique: they are a bijection of (shard, sequence,
+index), so they are unique by construction (:mod:`engine.core.ids`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import multiprocessing
 import os
@@ -23,6 +22,7 @@ from types import FrameType
 import uvloop
 from aiohttp import web
 
+from engine.core.garbage import look_seldom
 from engine.core.logs import configure_logs
 from engine.http.app import make_app, make_metrics
 from engine.http.hot import HotServer
@@ -95,13 +95,8 @@ def run(settings: Settings, processes: int) -> int:
     return Family(settings, metrics, processes).run()
 
 
-# Python looks for garbage after so many new objects; requests make none that it alone can free, and
-# by its own default (700) it looks 20 times a batch: 4 us of a request's 45 (measured).
-_GARBAGE_THRESHOLDS = (50_000, 20, 100)
-
-
 def _run_loop(settings: Settings, metrics: Metrics, leash: int | None) -> None:
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    look_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, metrics, leash))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.core.ids import order_number, ticket_number
+from engine.core.ids import TICKETS_PER_ORDER_MAX, order_number, ticket_number
 from engine.persist.names import Names
 from engine.persist.records import Record
 from engine.sale.documents import Order, Payment
@@ -34,14 +34,18 @@ class Rows:
     ledger_entries: list[Row] = field(default_factory=list)
 
 
-def ticket_id(order: str, index: int) -> str:
-    """Return the id of an order's ``index``-th ticket: the order's own plus ``index + 1``.
+def ticket_ids(order: str, count: int) -> list[str]:
+    """Return the ids of an order's tickets: the order's own plus 1, 2, ...
 
-    Derived, so that a repeated record makes the same ticket; a valid UUIDv7
-    that sorts beside its order (the version and variant bits are kept).
+    Derived, so that a repeated record makes the same tickets; valid UUIDv7 that
+    sort beside their order (the version and variant bits are kept). Raises
+    ``ValueError`` for more than an order can have.
     """
-    low = int(order[16:], 16)
-    return f"{order[:16]}{low & ~_LOW_BITS | (low + index + 1) & _LOW_BITS:016x}"
+    if count > TICKETS_PER_ORDER_MAX:
+        raise ValueError(f"order {order} has {count} tickets")
+    high, low = order[:16], int(order[16:], 16)
+    fixed = low & ~_LOW_BITS
+    return [f"{high}{fixed | (low + nth) & _LOW_BITS:016x}" for nth in range(1, count + 1)]
 
 
 def project(batch: Sequence[Record], names: Mapping[str, Names]) -> Rows:
@@ -155,6 +159,7 @@ def _payment(order: Order, payment: Payment) -> Row:
 
 def _tickets(order: Order, names: Names) -> list[Row]:
     rows: list[Row] = []
+    ids = ticket_ids(order.id, sum(line.quantity for line in order.lines))
     status = "valid" if order.state == "confirmed" else "void"
     attendees = order.attendees
     for line in order.lines:
@@ -173,7 +178,7 @@ def _tickets(order: Order, names: Names) -> list[Row]:
                 (
                     order.occurrence,
                     order.id,
-                    ticket_id(order.id, index),
+                    ids[index],
                     order.version,
                     ticket_number(order.shard, order.sequence, index),
                     status,

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-# Every version of an order has exactly one event; versions count from 1.
+# Every version of an order has exactly one event, and none has no order; versions count from 1.
 HISTORY: Final = """
-    SELECT replace(o.id::text, '-', '') AS subject,
-           format('version %s has %s events, the newest is %s', o.version, e.events, e.newest)
-           AS detail,
+    SELECT replace(coalesce(o.id, e.order_id)::text, '-', '') AS subject,
+           CASE WHEN o.id IS NULL THEN format('%s events of an order that is not there', e.events)
+                ELSE format('version %s has %s events, the newest is %s',
+                            o.version, coalesce(e.events, 0), e.newest) END AS detail,
            count(*) OVER () AS failed
-    FROM orders o
-    CROSS JOIN LATERAL (SELECT count(*) AS events, max(version) AS newest FROM order_events
-                        WHERE occurrence_id = o.occurrence_id AND order_id = o.id) e
-    WHERE o.occurrence_id = $1 AND (e.events <> o.version OR e.newest <> o.version)
-      AND NOT EXISTS (SELECT FROM audit_in_flight f WHERE f.order_id = o.id)"""
+    FROM (SELECT id, version FROM orders WHERE occurrence_id = $1) o
+    FULL JOIN (SELECT order_id, count(*) AS events, max(version) AS newest
+               FROM order_events WHERE occurrence_id = $1 GROUP BY order_id) e ON e.order_id = o.id
+    WHERE (e.events IS DISTINCT FROM o.version OR e.newest IS DISTINCT FROM o.version)
+      AND NOT EXISTS (SELECT FROM audit_in_flight f
+                      WHERE f.order_id = coalesce(o.id, e.order_id))"""
 
 SUMS: Final = """
     SELECT concat_ws('/', replace(order_id::text, '-', ''), posting) AS subject,

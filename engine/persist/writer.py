@@ -135,10 +135,11 @@ async def _write(
     connection: Connected, table: Table, rows: Sequence[Row], is_new: Callable[[Row], bool]
 ) -> None:
     new = [row for row in rows if is_new(row)]
-    await _copy(connection, table.name, table, new)
     if len(new) < len(rows):
+        # first, so that a seat is given back before it is sold again
         others = [row for row in rows if not is_new(row)]
         await connection.execute(_GUARDED[table.name], *columns(others))
+    await _copy(connection, table.name, table, new)
 
 
 async def _copy(connection: Connected, into: str, table: Table, rows: Sequence[Row]) -> None:

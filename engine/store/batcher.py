@@ -162,13 +162,15 @@ class Batcher:
                 await self._single_out(group, reply)
             else:
                 _resolve(group, reply)
-        if again:  # the script cache was flushed: nothing of these has run
-            await self._load([group.command for group in again])
-            for group, reply in zip(again, await self._call(again), strict=True):
-                if isinstance(reply, ResponseError):
-                    await self._single_out(group, reply)
-                else:
-                    _resolve(group, reply)
+        if not again:
+            return
+        # The server has forgotten the scripts, and so has run nothing of these: send whole texts,
+        # which it also remembers, so that it may forget again at any moment.
+        for group, reply in zip(again, await self._call(again, "EVAL"), strict=True):
+            if isinstance(reply, ResponseError):
+                await self._single_out(group, reply)
+            else:
+                _resolve(group, reply)
 
     async def _single_out(self, group: _Group, error: ResponseError) -> None:
         """Run the requests of a script that failed, and so changed nothing, one by one."""
@@ -182,35 +184,22 @@ class Batcher:
             single = _Group(group.command, group.prefix)
             single.requests, single.futures = [request], [future]
             singles.append(single)
-        for single, reply in zip(singles, await self._call(singles), strict=True):
+        for single, reply in zip(singles, await self._call(singles, "EVAL"), strict=True):
             if isinstance(reply, ResponseError):
                 await self._single_out(single, reply)
             else:
                 _resolve(single, reply)
 
-    async def _call(self, groups: list[_Group]) -> list[Any]:
+    async def _call(self, groups: list[_Group], command: str = "EVALSHA") -> list[Any]:
         connection = await self._connected()
         self.flushes += 1
         commands = []
         for group in groups:
             self.requests += len(group.requests)
-            commands.append(
-                (
-                    "EVALSHA",
-                    scripts.SCRIPTS[group.command].sha,
-                    1,
-                    group.prefix,
-                    pack(group.requests),
-                )
-            )
+            script = scripts.SCRIPTS[group.command]
+            code = script.sha if command == "EVALSHA" else script.text
+            commands.append((command, code, 1, group.prefix, pack(group.requests)))
         return await self._exchange(connection, commands)
-
-    async def _load(self, commands: list[str]) -> None:
-        connection = await self._connected()
-        loads = [("SCRIPT", "LOAD", scripts.SCRIPTS[name].text) for name in commands]
-        for reply in await self._exchange(connection, loads):
-            if isinstance(reply, ResponseError):
-                raise reply
 
     async def _exchange(self, connection: AbstractConnection, commands: list[Any]) -> list[Any]:
         async with asyncio.timeout(_REPLY_TIMEOUT_S):

@@ -124,7 +124,7 @@ async def read_clock(client: Redis, shard: int, occurrence: str) -> SaleClock:
 
 
 async def read_deadlines(client: Redis, shard: int, occurrence: str) -> dict[str, int]:
-    """Return all deadlines, sale-clock ms, by member ("h" or "o" and the id)."""
+    """Return all deadlines, sale-clock ms, by member: "h" and the buyer, "o" and the order."""
     found: dict[str, int] = {}
     async for member, score in client.zscan_iter(
         f"{keys.prefix(shard, occurrence)}:due", count=_PAGE
@@ -140,9 +140,11 @@ async def iter_orders(client: Redis, shard: int, occurrence: str) -> AsyncIterat
 
 
 async def iter_holds(client: Redis, shard: int, occurrence: str) -> AsyncIterator[Hold]:
-    """Yield every active hold of the occurrence once."""
-    async for packed in _documents(client, f"{keys.prefix(shard, occurrence)}:h:"):
-        yield _hold.decode(packed)
+    """Yield every active hold of the occurrence once; pages of SCAN over all of its buyers."""
+    async for packed in _documents(client, f"{keys.prefix(shard, occurrence)}:b:"):
+        hold = unpack(packed)[b"hold"]
+        if hold:
+            yield _hold.decode(hold)
 
 
 async def _documents(client: Redis, prefix: str) -> AsyncIterator[bytes]:

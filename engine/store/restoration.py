@@ -124,13 +124,12 @@ class _Restoration:
             self._due[f"o{order.id}"] = 0
         await self._pages.put(f"{self._prefix}:o:{order.id}", msgspec.msgpack.encode(order))
 
-    async def add_hold(self, hold: Hold) -> bool:
-        """Write a hold and take its stock; False when that is not free."""
+    def add_hold(self, hold: Hold) -> bool:
+        """Note a hold with its buyer and take its stock; False when that is not free."""
         if not self._stock.take(hold.lines, "held"):
             return False
-        self._count(hold.buyer, hold.lines)["hold"] = hold.id
-        self._due[f"h{hold.id}"] = hold.expires
-        await self._pages.put(f"{self._prefix}:h:{hold.id}", msgspec.msgpack.encode(hold))
+        self._count(hold.buyer, hold.lines)["hold"] = msgspec.msgpack.encode(hold)
+        self._due[f"h{hold.buyer}"] = hold.expires
         return True
 
     async def finish(self) -> None:
@@ -186,7 +185,7 @@ async def restore(
         await restoration.add_order(order)
         count += 1
     for hold in holds:
-        if await restoration.add_hold(hold):
+        if restoration.add_hold(hold):
             kept += 1
         else:
             dropped += 1

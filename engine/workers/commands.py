@@ -19,11 +19,13 @@ def worker() -> None:
     """
     import uvloop
 
+    from engine.core import garbage
     from engine.core.logs import configure_logs
     from engine.workers.program import serve
 
     settings = Settings.from_environment()
     configure_logs()
+    garbage.look_seldom()
     try:
         sys.exit(uvloop.run(serve(settings)))
     except OSError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.embedded.parts import Service
@@ -21,6 +22,17 @@ def pin(pid: int, core: int) -> None:
     """Let a process, with all its threads and what it forks from now on, run on one core only."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), {core})
+
+
+@contextmanager
+def both_cores() -> Iterator[None]:
+    """Let this process, and what it starts meanwhile, run on either core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {API_CORE, LOAD_CORE})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def cpu_s(pid: int) -> float:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from engine.store import keys, publication
 from engine.store.client import get
-from engine.store.packing import pack
+from engine.store.packing import pack, unpack
 from loadtest.bench import commands
 from loadtest.bench.context import Context
 from loadtest.bench.results import Ratio
@@ -87,12 +87,14 @@ class ValkeyBench:
 
 
 async def _documents(client: Redis, place: str, seat: tuple[int, list[int]]) -> tuple[bytes, bytes]:
-    """Make one hold, and return its document and its buyer's as they are stored."""
+    """Make one hold, and return its document and the rest of its buyer's, where it is stored."""
     request = commands.hold_request(*seat)
-    await commands.run(client, "hold_acquire", place, [request])
-    hold = await get(client, f"{place}:h:{request[1]}")
-    buyer = await get(client, f"{place}:b:{request[0]}")
-    return hold or b"", buyer or b""
+    answers = await commands.run(client, "hold_acquire", place, [request])
+    buyer = unpack(await get(client, f"{place}:b:{request[0]}") or b"")
+    hold: bytes = buyer[b"hold"]
+    if hold != answers[0][1]:
+        raise CheckError("the hold is not stored as it was answered")
+    return hold, pack({**buyer, b"hold": b""})
 
 
 async def _cpu_us(client: Redis) -> float:

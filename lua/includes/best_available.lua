@@ -16,8 +16,9 @@ local LOOK_AHEAD = 32              -- segments to look at for a place that stran
 local RANKS_READ = 32              -- segments whose ranks are read at a time
 local NO_SEGMENT = 65535
 
-local rank_pages, rooms, segments, searches = {}, {}, {}, {} -- by category
-local searched_puts = 0 -- of puts_count, those that searches made
+local rank_pages, stored_rooms, rooms, segments, searches = {}, {}, {}, {}, {} -- by category
+local segments_in = {}              -- the same segments by section
+local seen_puts, seen_undone = 0, 0 -- puts and undone requests that segments and searches know of
 
 local function by_category(all, category)
   local mine = all[category]
@@ -28,11 +29,13 @@ local function by_category(all, category)
   return mine
 end
 
--- The rooms of a category as a string, at least as large as they are after what was done so far.
+-- The rooms of a category as a string, at least as large as they are after what was done so far (larger,
+-- where that was undone).
 local function rooms_of(category)
   local found = rooms[category]
   if not found then
-    found = redis.call('GET', P .. ':room:' .. category) or ''
+    found = redis.call('GET', P .. ':room:' .. category)
+    stored_rooms[category] = found
     for at, char in pairs(rooms_now[category] or {}) do
       found = string.sub(found, 1, at) .. char .. string.sub(found, at + 2)
     end
@@ -42,18 +45,18 @@ local function rooms_of(category)
 end
 
 local function set_room(category, at, room)
-  local char = string.char(ROOM_NONE + math.min(room, ROOM_MAX))
-  local known, lower = rooms[category], by_category(rooms_now, category)
+  local byte = ROOM_NONE + math.min(room, ROOM_MAX) -- compared as bytes: strings would go by the locale
+  local char = string.char(byte)
+  local known, changes = rooms[category], by_category(rooms_now, category)
   if known then
-    local most = string.sub(known, at + 1, at + 1)
-    local before = lower[at] or most
-    if char == before then return end
-    if char > before then searches[category] = nil end
-    if char > most then
+    local before = changes[at] and string.byte(changes[at]) or string.byte(stored_rooms[category], at + 1)
+    if byte == before then return end
+    if byte > before then searches[category] = nil end
+    if byte > string.byte(known, at + 1) then
       rooms[category] = string.sub(known, 1, at) .. char .. string.sub(known, at + 2)
     end
   end
-  set(lower, at, char)
+  set(changes, at, char)
 end
 
 -- n seats side by side are free again: their segments may have room for any number.
@@ -68,8 +71,8 @@ local function seats_came_back(category, section, position, n)
   end
 end
 
--- A segment as it is now: {section, start, length, middle: the position to be near to,
--- runs = {first, last, ... position of each run of free seats; first > last: none}}
+-- A segment as it is now: {category, at: its rank, section, start, length, middle: the position to be
+-- near to, runs = {first, last, ... position of each run of free seats; first > last: none}}
 local function segment(category, at)
   local mine = by_category(segments, category)
   local found = mine[at]
@@ -83,18 +86,19 @@ local function segment(category, at)
       pages[page] = ranks
     end
     local section, start, length, focus = struct.unpack('>HHHH', ranks, at % RANKS_READ * 8 + 1)
-    found = { section = section, start = start, length = length, middle = start + focus, changes = -1 }
+    found = { category = category, at = at, section = section, start = start, length = length, middle = start + focus }
     mine[at] = found
+    local beside = segments_in[section]
+    if beside then beside[#beside + 1] = found else segments_in[section] = { found } end
   end
-  local changes = seat_changes[found.section] or 0
-  if found.changes ~= changes then
+  if not found.runs then
     local states, runs = seat_states(found.section, found.start, found.length), {}
     local first, last = string.find(states, '%.+')
     while first do
       runs[#runs + 1], runs[#runs + 2] = found.start + first - 1, found.start + last - 1
       first, last = string.find(states, '%.+', last + 1)
     end
-    found.runs, found.changes = runs, changes
+    found.runs = runs
   end
   return found
 end
@@ -143,46 +147,67 @@ local function place_in(found, n)
 end
 
 -- What searches for n found out in this batch: no segment before `from` has room for n, none before
--- `clean` has a place that strands nobody. Void when a request was undone; `clean` also when seats
--- were taken otherwise (a run that is shorter now may be just right).
+-- `clean` has a place that strands nobody.
 local function search_of(category, n)
   local mine = by_category(searches, category)
   local search = mine[n]
-  local others = puts_count - searched_puts
-  if not search or search.undone ~= undone then
-    search = { from = 0, clean = 0, others = others, undone = undone }
+  if not search then
+    search = { from = 0, clean = 0 }
     mine[n] = search
-  elseif search.others ~= others then
-    search.clean, search.others = 0, others
   end
   return search
 end
 
--- The runs of a segment were made shorter by a search.
-local function shortened(category, at)
-  for _, search in pairs(searches[category]) do
-    if search.clean > at then search.clean = at end
+-- Seats of a segment were taken: a run that is shorter now may be just right, but not for the search
+-- that took them: where it strands somebody, every run that is long enough has one seat too many.
+local function shortened(category, at, search)
+  for _, other in pairs(by_category(searches, category)) do
+    if other ~= search and other.clean > at then other.clean = at end
   end
 end
 
-local classes = {} -- n -> pattern of the rooms that n may have a place in
-for n = 1, ROOM_MAX do classes[n] = '[' .. string.char(ROOM_NONE + n) .. '-Z]' end
+-- Take note of what happened to seats since the last search.
+local function catch_up()
+  if seen_undone ~= undone then
+    segments, segments_in, searches = {}, {}, {}
+    seen_undone, seen_puts = undone, puts_count
+  end
+  for i = seen_puts + 1, puts_count, 3 do
+    local first, n, beside = puts[i + 1], #puts[i + 2], segments_in[puts[i]] or {}
+    for j = 1, #beside do
+      local one = beside[j]
+      if first < one.start + one.length and one.start < first + n then
+        one.runs = nil
+        shortened(one.category, one.at)
+      end
+    end
+  end
+  seen_puts = puts_count
+end
+
+local classes = {} -- room -> pattern of the rooms that are no smaller
 
 -- The next segment from `at` on that may have room for n, before `stop`; or nil.
 local function next_with_room(category, n, at, stop)
-  local known, lower = rooms_of(category), rooms_now[category]
-  local least = math.min(n, ROOM_MAX)
+  local known, changes = rooms_of(category), rooms_now[category]
+  local least = ROOM_NONE + math.min(n, ROOM_MAX)
+  local class = classes[least]
+  if not class then
+    class = '[' .. string.char(least) .. '-Z]'
+    classes[least] = class
+  end
   while at < stop do
-    local found = string.find(known, classes[least], at + 1)
+    local found = string.find(known, class, at + 1)
     if not found or found > stop then return nil end
-    local char = lower and lower[found - 1]
-    if not char or string.byte(char) - ROOM_NONE >= least then return found - 1 end
+    local char = changes and changes[found - 1]
+    if not char or string.byte(char) >= least then return found - 1 end
     at = found
   end
 end
 
 -- Take n together. Returns the section and position of the first seat, and its segment's rank; or nil.
 local function take_together(category, n)
+  catch_up()
   local search = search_of(category, n)
   local stop = #rooms_of(category)
   local chosen, chosen_at, position, run
@@ -209,18 +234,17 @@ local function take_together(category, n)
     return nil
   end
   if not at then search.clean = math.max(search.clean, stop) end
-  local runs, made = chosen.runs, puts_count
-  local last = runs[run + 1]
   put_seats(chosen.section, position, n, 'h')
-  searched_puts = searched_puts + puts_count - made
+  seen_puts = puts_count
+  local runs = chosen.runs
+  local last = runs[run + 1]
   if runs[run] == position then
     runs[run] = position + n
   else
     runs[run + 1] = position - 1
     if position + n <= last then runs[#runs + 1], runs[#runs + 2] = position + n, last end
   end
-  chosen.changes = seat_changes[chosen.section]
-  shortened(category, chosen_at)
+  shortened(category, chosen_at, search)
   set_room(category, chosen_at, longest_run(runs))
   return chosen.section, position, chosen_at
 end

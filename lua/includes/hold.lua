@@ -1,39 +1,6 @@
+-- @include "buyer"
 -- @include "best_available"
--- Holds: a buyer's cart.
---
--- hold   {id, buyer, version, created, expires, lines = {line, ...}}  (sale-clock ms)
--- line   {type, tier, price, quantity, seats = {section, position, ...}}
--- buyer  {hold = id or '', ended = {id, how, order} of the last one,
---         counts = {tickets held or ordered of each type}, keys = {answered idempotency keys}}
--- In requests and stored documents types, tiers, sections and counters count from 0.
-local KEYS_REMEMBERED = 32
-
-local function hold_key(id) return P .. ':h:' .. id end
-local function buyer_key(id) return P .. ':b:' .. id end
-
-local function buyer_of(id)
-  return document(buyer_key(id)) or { hold = '', ended = {}, counts = {}, keys = {} }
-end
-
--- The stored answer to an idempotency key: {key, body, answer}, or nil.
-local function answered(buyer, key)
-  local keys = buyer.keys
-  for i = #keys, 1, -1 do
-    if keys[i][1] == key then return keys[i] end
-  end
-end
-
-local function remember(buyer, key, body, answer)
-  local keys = buyer.keys
-  if #keys >= KEYS_REMEMBERED then table.remove(keys, 1) end
-  keys[#keys + 1] = { key, body, answer }
-end
-
-local function count(buyer, type_index, n)
-  local counts = buyer.counts
-  for i = #counts + 1, type_index + 1 do counts[i] = 0 end -- no gaps: it is stored as an array
-  counts[type_index + 1] = counts[type_index + 1] + n
-end
+-- Holds, a buyer's cart: the stock that they have, and their end.
 
 local CHARS = { [FREE] = '.', [HELD] = 'h', [SOLD] = 's' }
 
@@ -75,11 +42,10 @@ local function end_hold(hold, how, order)
   if how ~= 'ordered' then
     for i = 1, #hold.lines do count(buyer, hold.lines[i].type, -hold.lines[i].quantity) end
   end
-  if buyer.hold == hold.id then buyer.hold = '' end
+  put_hold(buyer, '')
   buyer.ended = { hold.id, how, order or '' }
   put_document(buyer_key(hold.buyer), buyer)
-  remove_document(hold_key(hold.id))
-  clear_due('h' .. hold.id)
+  clear_due('h' .. hold.buyer)
 end
 
 -- Let go of holds whose time is over, at most `most` of them. Returns the ids of orders that are due.
@@ -92,7 +58,7 @@ local function sweep(most, again_ms)
     local member = members[i]
     local id = string.sub(member, 2)
     if string.sub(member, 1, 1) == 'h' then
-      local hold = document(hold_key(id))
+      local hold = hold_of(buyer_of(id))
       if not hold then
         clear_due(member) -- ended in this very batch, or a leftover
       elseif hold.expires <= now then
@@ -109,12 +75,12 @@ end
 
 -- The active hold of the buyer, or nil and why not.
 local function active_hold(buyer_id, hold_id)
-  local hold = document(hold_key(hold_id))
-  if hold and hold.buyer == buyer_id then
+  local buyer = buyer_of(buyer_id)
+  local hold = hold_of(buyer)
+  if hold and hold.id == hold_id then
     if hold.expires > now then return hold end
     end_hold(hold, 'expired')
   end
-  local buyer = buyer_of(buyer_id)
   if buyer.ended[1] == hold_id then return nil, { HOLD_ENDED, buyer.ended[2], buyer.ended[3] } end
   return nil, { HOLD_UNKNOWN }
 end

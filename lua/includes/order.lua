@@ -2,16 +2,19 @@
 -- and appends the whole of it to the shard's stream, in the same script.
 local function order_key(id) return P .. ':o:' .. id end
 
+local function answer(order, packed)
+  return { OK, packed or cmsgpack.pack(order), now, wall }
+end
+
+-- Take a step, and answer with it. Nothing of the order may be changed after it: it is packed once, for all.
 local function step(order, state, kind)
   order.state = state
   order.version = order.version + 1
   order.changed_at = wall
-  record(kind, order)
-  put_document(order_key(order.id), order)
-end
-
-local function answer(order)
-  return { OK, cmsgpack.pack(order), now, wall }
+  local packed = cmsgpack.pack(order)
+  record(kind, packed)
+  put_document(order_key(order.id), order, packed)
+  return answer(order, packed)
 end
 
 local function prefetch_orders(request, keys)

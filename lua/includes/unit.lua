@@ -27,9 +27,9 @@ do
 end
 
 local documents = {}          -- key -> decoded document, or false: not there
-local changed = {}            -- key -> its packed form (or true): write (or delete) at commit
+local changed = {}            -- key -> its packed form, or true: written at commit
 local seats_now = {}          -- section * 65536 + position -> its byte, of seats that were changed
-local seat_changes = {}       -- section -> how often its seats were changed, there and back
+local seats_changed = {}      -- section -> true: some of its seats are in seats_now
 local puts, puts_count = {}, 0 -- SETRANGE at commit: section, position, bytes, ...
 local rooms_now = {}          -- category -> rank -> byte: SETRANGE at commit (includes/best_available.lua)
 local due_add, due_remove = {}, {}
@@ -73,10 +73,6 @@ local function put_document(key, value, packed)
   documents[key], changed[key] = value, packed or true
 end
 
-local function remove_document(key)
-  documents[key], changed[key] = false, true
-end
-
 local seat_keys = {}
 
 local function seats_key(section)
@@ -92,7 +88,7 @@ end
 -- such positions. A whole section is a long string, and Lua hashes every string that it is given.
 local function seat_states(section, position, n)
   local states = redis.call('GETRANGE', seats_key(section), position, position + n - 1)
-  if seat_changes[section] then
+  if seats_changed[section] then
     local name = section * 65536 + position
     for i = 0, n - 1 do
       local char = seats_now[name + i]
@@ -136,7 +132,7 @@ end
 local function put_seats(section, position, n, char)
   local name = section * 65536 + position
   for at = name, name + n - 1 do set(seats_now, at, char) end
-  seat_changes[section] = (seat_changes[section] or 0) + 1
+  seats_changed[section] = true
   puts[puts_count + 1], puts[puts_count + 2] = section, position
   puts[puts_count + 3] = n == 1 and char or string.rep(char, n)
   puts_count = puts_count + 3
@@ -163,11 +159,10 @@ local function undo()
     if before == NOTHING then before = nil end
     journal[i - 2][journal[i - 1]] = before
   end
-  for i = saved_puts + 1, puts_count, 3 do seat_changes[puts[i]] = seat_changes[puts[i]] + 1 end
   journal, puts_count, stock_changed, undone = nil, saved_puts, saved_changed, undone + 1
 end
 
--- member: 'h' or 'o' and the id; at: sale-clock ms
+-- member: 'h' and the id of a hold's buyer, or 'o' and an order's id; at: sale-clock ms
 local function set_due(member, at)
   due_add[member], due_remove[member] = at, nil
 end
@@ -176,20 +171,15 @@ local function clear_due(member)
   due_add[member], due_remove[member] = nil, true
 end
 
-local function record(kind, order)
-  records[#records + 1] = { kind, cmsgpack.pack(order) }
+local function record(kind, packed)
+  records[#records + 1] = { kind, packed }
 end
 
 local function commit()
-  local sets, deletes = {}, {}
+  local sets = {}
   for key, packed in pairs(changed) do
-    local value = documents[key]
-    if value then
-      sets[#sets + 1] = key
-      sets[#sets + 1] = packed == true and cmsgpack.pack(value) or packed
-    else
-      deletes[#deletes + 1] = key
-    end
+    sets[#sets + 1] = key
+    sets[#sets + 1] = packed == true and cmsgpack.pack(documents[key]) or packed
   end
   if stock_changed then
     stock[1] = stock[1] + 1
@@ -198,9 +188,6 @@ local function commit()
   end
   for i = 1, #sets, 1000 do
     redis.call('MSET', unpack(sets, i, math.min(i + 999, #sets)))
-  end
-  for i = 1, #deletes, 1000 do
-    redis.call('DEL', unpack(deletes, i, math.min(i + 999, #deletes)))
   end
   local touched = {}
   for i = 1, puts_count, 3 do

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from engine.store import keys, publication
+from engine.store import inspection, keys, publication
 from engine.store.client import get
 from loadtest.bench import commands
 from loadtest.checks import CheckError, check_stock
@@ -44,8 +44,8 @@ async def test_a_leaked_seat_is_found(redis_client: Redis) -> None:
 
 async def test_a_lost_hold_is_found(redis_client: Redis) -> None:
     occurrence, place = await sold(redis_client)
-    async for key in redis_client.scan_iter(match=f"{place}:h:*"):
-        await redis_client.delete(key)
+    async for hold in inspection.iter_holds(redis_client, SHARD, occurrence):
+        await redis_client.delete(f"{place}:b:{hold.buyer}")
         break
     with pytest.raises(CheckError, match="held"):
         await check_stock(redis_client, occurrence)

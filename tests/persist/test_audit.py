@@ -183,6 +183,13 @@ async def test_an_order_that_differs_is_found(
         ("UPDATE ledger_entries SET amount = amount + 1", "ledger sums"),
         ("DELETE FROM ledger_entries WHERE posting = 'sale'", "ledger entries"),
         ("DELETE FROM order_events WHERE version = 1", "history"),
+        ("DELETE FROM order_events", "history"),
+        # no foreign key holds rows to their order: the audit does
+        ("UPDATE order_events SET order_id = uuidv7()", "history"),
+        ("UPDATE order_lines SET order_id = uuidv7()", "order lines"),
+        ("UPDATE tickets SET order_id = uuidv7()", "tickets"),
+        ("UPDATE payments SET order_id = uuidv7()", "payments"),
+        ("UPDATE ledger_entries SET order_id = uuidv7()", "ledger entries"),
         ("UPDATE payments SET intent = 'pi_other' WHERE captured > 0", "captured money"),
         ("UPDATE payments SET refunded = 0 WHERE refunded > 0", "recorded money"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from engine.core.ids import new_id, ticket_number
 from engine.persist.names import Names, StaleNamesError
-from engine.persist.projections import Rows, all_postings, postings, project, ticket_id
+from engine.persist.projections import Rows, all_postings, postings, project, ticket_ids
 from engine.persist.records import Entry, Record, decode
 from engine.sale.documents import Line, Order, RecordKind
 from tests.houses import small_house
@@ -85,6 +85,18 @@ def test_seats_and_quantity_must_agree() -> None:
     line = msgspec.structs.replace(stalls(0, 1), quantity=3)
     with pytest.raises(ValueError, match="2 seats for 3 tickets"):
         project([of("order.confirmed", confirmed(ordered(HOUSE, 1, line)))], NAMES)
+
+
+def test_more_tickets_than_an_order_can_have_are_refused() -> None:
+    line = Line(type=STANDING, tier=0, price=1500, quantity=1 << 40)
+    with pytest.raises(ValueError, match="1099511627776 tickets"):
+        project([of("order.confirmed", confirmed(ordered(HOUSE, 1, line)))], NAMES)
+
+
+def test_the_money_of_an_order_has_no_row_until_something_is_known_of_it() -> None:
+    order = ordered(HOUSE, 1)
+    assert project([of("order.placed", order)], NAMES).payments == []
+    assert len(project([of("order.confirmed", confirmed(order))], NAMES).payments) == 1
 
 
 def test_void_tickets_come_first_so_that_a_seat_can_be_sold_again_in_the_same_batch() -> None:
@@ -172,11 +184,11 @@ def test_the_postings_of_a_state_are_those_of_its_way(steps: int) -> None:
 
 def test_ticket_ids_are_the_same_again_differ_and_are_uuids() -> None:
     order = new_id()
-    made = [ticket_id(order, index) for index in range(1024)]
-    assert made == [ticket_id(order, index) for index in range(1024)]
+    made = ticket_ids(order, 1024)
+    assert made == ticket_ids(order, 1024)
     assert len({order, *made}) == 1025
     highest = order[:16] + "b" + "f" * 15  # the count must not run into the variant's bits
-    for text in (made[0], ticket_id(highest, 0)):
+    for text in (made[0], *ticket_ids(highest, 1)):
         found = uuid.UUID(text)
         assert (found.version, found.variant) == (7, uuid.RFC_4122)
 

@@ -47,9 +47,10 @@ class Builder:
     async def dump(self) -> dict[str, Any]:
         """The documents of the occurrence, as values rather than as bytes."""
         found: dict[str, Any] = {}
-        for part in ("o", "h"):
-            async for key in self.client.scan_iter(match=f"{self.prefix}:{part}:*"):
-                found[key.decode()] = unpack(await value_of(self.client, key))
+        async for key in self.client.scan_iter(match=f"{self.prefix}:o:*"):
+            found[key.decode()] = unpack(await value_of(self.client, key))
+        async for hold in inspection.iter_holds(self.client, SHARD, self.box.occurrence):
+            found[hold.id] = hold
         for key in ("stock", "seats:0", "seats:1", "seats:2"):
             value = await value_of(self.client, f"{self.prefix}:{key}")
             found[key] = unpack(value)[1:] if key == "stock" else value
@@ -63,8 +64,6 @@ def builder(sold: Auditor, pool: asyncpg.Pool, settings: Settings) -> Builder:
 
 
 async def test_a_sale_that_redis_lost_is_restored_and_the_audit_passes(builder: Builder) -> None:
-    holds = [key async for key in builder.client.scan_iter(match=f"{builder.prefix}:h:*")]
-    await builder.client.delete(*holds)
     before = await inspection.read_counters(builder.client, SHARD, builder.box.occurrence)
     await builder.client.flushall()
     told: list[tuple[str, int, int]] = []
@@ -123,13 +122,18 @@ async def test_the_stream_is_written_first(builder: Builder) -> None:
 
 
 async def test_a_hold_whose_stock_an_order_has_is_dropped(builder: Builder) -> None:
-    (key,) = [key async for key in builder.client.scan_iter(match=f"{builder.prefix}:h:*")]
-    hold = unpack(await value_of(builder.client, key))
+    (held,) = [
+        hold async for hold in inspection.iter_holds(builder.client, SHARD, builder.box.occurrence)
+    ]
+    key = f"{builder.prefix}:b:{held.buyer}"
+    buyer = unpack(await value_of(builder.client, key))
+    hold = unpack(buyer[b"hold"])
     order = await builder.sold.database.value(
         "SELECT document FROM orders WHERE state = 'confirmed'"
     )
     hold[b"lines"] = unpack(order)[b"lines"]
-    await builder.client.set(key, pack(hold))
+    buyer[b"hold"] = pack(hold)
+    await builder.client.set(key, pack(buyer))
     await builder.client.delete(f"{builder.prefix}:conf")
     restored = await builder.rebuild()
     assert (restored.holds, restored.holds_dropped) == (0, 1)
