@@ -9,7 +9,7 @@ from engine.catalogue.bowl import bowl
 from engine.catalogue.seating_plan import PlanRow, PlanZone
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.sale.snapshot import Category, Row, Seat, Section, Snapshot, TicketType, Tier
+from engine.core.snapshot import Category, Row, Seat, Section, Snapshot, TicketType, Tier
 from engine.store import layout
 
 HOUR_MS = 3_600_000

@@ -6,8 +6,8 @@ from collections import Counter as Count
 
 from redis.asyncio import Redis
 
-from engine.sale.documents import Line
-from engine.sale.snapshot import Snapshot
+from engine.core.documents import Line
+from engine.core.snapshot import Snapshot
 from engine.store import inspection, layout
 
 

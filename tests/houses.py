@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.sale.snapshot import (
+from engine.core.snapshot import (
     Category,
     Quota,
     Row,

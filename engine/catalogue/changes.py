@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.sale.snapshot import Quota, Section, Snapshot, TicketType, Tier
+from engine.core.snapshot import Quota, Section, Snapshot, TicketType, Tier
 
 
 class RepublicationPlan(msgspec.Struct, frozen=True, kw_only=True):

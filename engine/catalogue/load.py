@@ -20,10 +20,10 @@ from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.catalogue.upsert import Upserts
 from engine.core.errors import ConflictError
 from engine.core.ids import new_id
+from engine.core.snapshot import Snapshot
 from engine.db.events import Event, Occurrence
 from engine.db.organizations import Organization
 from engine.db.venues import SeatMap, Venue
-from engine.sale.snapshot import Snapshot
 from engine.store.keys import SHARD_COUNT
 
 _LOCK = 0x6C6F6164  # "load": loadings follow each other, so that their upserts never collide

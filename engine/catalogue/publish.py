@@ -16,9 +16,9 @@ from engine.catalogue.changes import plan_republication
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError
 from engine.core.ids import new_id
+from engine.core.snapshot import Snapshot
 from engine.db.events import Event, Occurrence, SeatMapSnapshot
 from engine.db.outbox import Outbox
-from engine.sale.snapshot import Snapshot
 from engine.store import inspection, publication
 
 

@@ -15,8 +15,10 @@ from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.catalogue.seat_maps import seat_map_of, seat_places
+from engine.core import snapshot as sale
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.money import Fees
+from engine.core.snapshot import Snapshot
 from engine.db.events import Event, Occurrence, SeatMapSnapshot
 from engine.db.ticketing import (
     Allocation,
@@ -28,8 +30,6 @@ from engine.db.ticketing import (
 )
 from engine.db.venues import Seat as SeatRecord
 from engine.db.venues import SeatCategory, Venue
-from engine.sale import snapshot as sale
-from engine.sale.snapshot import Snapshot
 
 T = TypeVar("T")
 

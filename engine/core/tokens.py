@@ -36,7 +36,8 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _INVALID = "The token is not valid: get a new one from POST /v1/guests"
 _EXPIRED = "The token has expired: get a new one from POST /v1/guests"
 
-_Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", min_length=32, max_length=32)]
+_HEX = "0123456789abcdef"
+_Id = Annotated[str, Meta(min_length=32, max_length=32)]
 _Email = Annotated[str, Meta(max_length=EMAIL_LENGTH_MAX)]
 _Seconds = Annotated[int, Meta(ge=0, le=1 << 40)]
 
@@ -144,7 +145,8 @@ class TokenSigner:
             found = self._decoder.decode(text)
         except (ValueError, RecursionError):  # binascii.Error and msgspec's errors are ValueErrors
             raise UnauthorizedError(_INVALID) from None
-        if found.nbf > self._clock():
+        # strip() is a fifth of the time of a pattern in the struct
+        if found.sub.strip(_HEX) or found.nbf > self._clock():
             raise UnauthorizedError(_INVALID)
         return Claims(
             sub=found.sub, kind=found.kind, exp=found.exp, jti=found.jti, email=found.email

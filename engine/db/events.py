@@ -118,7 +118,7 @@ class Occurrence(Base):
 
 
 class SeatMapSnapshot(Base):
-    """The snapshot (:class:`engine.sale.snapshot.Snapshot`) of each publication, for ever."""
+    """The snapshot (:class:`engine.core.snapshot.Snapshot`) of each publication, for ever."""
 
     __tablename__ = "seat_map_snapshots"
 

@@ -36,7 +36,7 @@ class Order(Base):
 
     The columns are what people search, sum and join by. ``document`` is the
     order as the hot plane keeps it (msgpack of
-    :class:`engine.sale.documents.Order`), byte for byte: the Redis side is
+    :class:`engine.core.documents.Order`), byte for byte: the Redis side is
     rebuilt from it without translating names back into indexes, and a field
     that has no column yet is kept all the same.
     """
@@ -176,7 +176,7 @@ class OrderEvent(Base):
     occurrence_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     order_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(Text)  # engine.sale.documents.RecordKind
+    kind: Mapped[str] = mapped_column(Text)  # engine.core.documents.RecordKind
     state: Mapped[str] = mapped_column(Text)  # after the step
     reason: Mapped[str] = mapped_column(Text)
     captured: Mapped[Amount]

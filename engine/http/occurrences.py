@@ -7,12 +7,12 @@ import time
 from aiohttp import web
 
 from engine.core.errors import NotFoundError
+from engine.core.snapshot import Snapshot
 from engine.http import views
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import EventPage, OccurrencePage, PageQuery
 from engine.http.state import FEEDS, SALE
-from engine.sale.snapshot import Snapshot
 
 # The list is the same for everybody; a browser may keep it while a page is open.
 _LIST_HEADERS = {"Cache-Control": "public, max-age=2"}

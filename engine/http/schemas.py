@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from engine.core.money import Fees
+from engine.core.snapshot import SeatKind, TicketKind
 from engine.sale.requests import Email
-from engine.sale.snapshot import SeatKind, TicketKind
 
 PAGE_MAX = 100
 _PAGE = 20

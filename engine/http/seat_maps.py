@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.core.snapshot import Section, Snapshot
 from engine.http.schemas import MapCategory, MapRow, MapSeat, MapSection, SeatMapView
-from engine.sale.snapshot import Section, Snapshot
 
 _MAPS_MAX = 64  # occurrences; a stadium of 55,000 seats is 6 MB, and 0.7 MB compressed
 _COMPRESSION = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from engine.core.snapshot import Snapshot, TicketType, Tier
 from engine.core.times import rfc3339
 from engine.http.schemas import (
     CountView,
@@ -17,7 +18,6 @@ from engine.http.schemas import (
     TicketTypeView,
     TierView,
 )
-from engine.sale.snapshot import Snapshot, TicketType, Tier
 
 EVENT_OCCURRENCES_MAX = 100  # of an event; /v1/occurrences lists all
 

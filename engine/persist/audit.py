@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 
+from engine.core.documents import Order
 from engine.payments.provider import Intent, PaymentProvider
 from engine.persist import dead_letters
 from engine.persist.backlog import read_backlog
@@ -22,7 +23,6 @@ from engine.persist.findings import Check, Report
 from engine.persist.names import Names
 from engine.persist.tables import Connected
 from engine.persist.tally import Tally, check_conservation
-from engine.sale.documents import Order
 from engine.store import inspection, keys
 
 LOOKS_MAX: Final = 3

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from engine.core.documents import Order
 from engine.payments.provider import Intent
 from engine.persist import statements, tables
 from engine.persist.findings import LISTED_MAX, Check
@@ -17,7 +18,6 @@ from engine.persist.names import Names
 from engine.persist.projections import Rows, add_order, all_postings
 from engine.persist.tables import Connected, Table
 from engine.persist.writer import columns
-from engine.sale.documents import Order
 
 # What only PostgreSQL knows, or what does not tell about the order's present state.
 _NOT_COMPARED: Final = {

@@ -1,7 +1,7 @@
 """Indexes of a snapshot turned into the names that people read.
 
 Records name ticket types, tiers and seats by their index in the snapshot
-(:mod:`engine.sale.snapshot`); PostgreSQL keeps codes, guids and names.
+(:mod:`engine.core.snapshot`); PostgreSQL keeps codes, guids and names.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from engine.core.errors import OccurrenceUnknownError
+from engine.core.snapshot import Section, Snapshot
 from engine.persist.tables import Connected
-from engine.sale.snapshot import Section, Snapshot
 from engine.store import inspection
 
 SeatNames = tuple[str | None, str | None, str | None, str | None]  # guid, section, row, seat

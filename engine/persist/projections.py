@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.core.documents import Order, Payment
 from engine.core.ids import TICKETS_PER_ORDER_MAX, order_number, ticket_number
 from engine.persist.names import Names
 from engine.persist.records import Record
-from engine.sale.documents import Order, Payment
 
 Row = tuple[Any, ...]
 

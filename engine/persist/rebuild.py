@@ -24,13 +24,13 @@ import asyncpg
 import msgspec
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold, Order
 from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError, OnsaleError
+from engine.core.snapshot import Snapshot
 from engine.persist import dead_letters
 from engine.persist.consumer import Consumer
 from engine.persist.names import read_snapshot
 from engine.persist.tables import Connected
-from engine.sale.documents import Hold, Order
-from engine.sale.snapshot import Snapshot
 from engine.settings import Settings
 from engine.store import inspection, keys, restoration
 from engine.store.inspection import SaleClock

@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from engine.sale.documents import Order, RecordKind
+from engine.core.documents import Order, RecordKind
 
 KINDS: Final = frozenset(get_args(RecordKind))
 _decoder: Final = msgspec.msgpack.Decoder(Order)

@@ -6,9 +6,9 @@ from collections import Counter as Count
 from collections.abc import Iterable
 from typing import Final
 
+from engine.core.documents import Line
+from engine.core.snapshot import Snapshot
 from engine.persist.findings import Check
-from engine.sale.documents import Line
-from engine.sale.snapshot import Snapshot
 from engine.store import layout
 from engine.store.inspection import Counter
 

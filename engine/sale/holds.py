@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from engine.core.documents import Hold
 from engine.core.ids import new_id
 from engine.sale.backlog import Backlog
-from engine.sale.documents import Hold
 from engine.sale.failures import raise_failure
 from engine.sale.lines import changed_lines, wanted_lines
 from engine.sale.occurrences import Occurrences, Published

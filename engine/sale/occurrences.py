@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.core.errors import OccurrenceUnknownError, StoreUnavailableError
+from engine.core.snapshot import Seat, Snapshot
 from engine.core.tasks import end
-from engine.sale.snapshot import Seat, Snapshot
 from engine.store import inspection, keys, layout
 from engine.store.client import get
 

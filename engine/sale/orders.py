@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from engine.core.documents import Hold, Order
 from engine.core.errors import InvalidRequestError
 from engine.core.ids import new_id
 from engine.core.money import order_total
 from engine.payments.provider import PaymentProvider
-from engine.sale.documents import Hold, Order
 from engine.sale.holds import Holds
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.requests import CheckoutRequest, Idempotency

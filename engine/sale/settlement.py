@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from engine.core.documents import Order
 from engine.core.errors import OnsaleError, OrderStateError
 from engine.payments.provider import Intent, PaymentProvider
-from engine.sale.documents import Order
 from engine.sale.failures import raise_failure
 from engine.sale.occurrences import Published
 from engine.store.codes import Code

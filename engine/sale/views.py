@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
+from engine.core.documents import Hold, Line, Order, OrderState
 from engine.core.ids import order_number, ticket_number
 from engine.core.times import rfc3339
 from engine.payments.provider import Intent
-from engine.sale.documents import Hold, Line, Order, OrderState
 from engine.sale.occurrences import Published, SeatView
 
 

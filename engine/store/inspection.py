@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold, Order
 from engine.core.errors import OccurrenceUnknownError
-from engine.sale.documents import Hold, Order
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from engine.store import keys
 from engine.store.client import get, hgetall, mget
 from engine.store.packing import unpack

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from engine.core.errors import InvalidRequestError
-from engine.sale.snapshot import Row, Seat, Section, Snapshot, TicketType
+from engine.core.snapshot import Row, Seat, Section, Snapshot, TicketType
 from engine.store.packing import pack
 
 FREE, HELD, SOLD, BLOCKED = b".", b"h", b"s", b"x"

@@ -10,7 +10,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from engine.core.errors import ConflictError, OccurrenceUnknownError
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from engine.store import keys, layout
 from engine.store.client import run_one, run_script
 from engine.store.codes import Code

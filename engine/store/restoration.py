@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold, Line, Order
 from engine.core.errors import ConflictError
-from engine.sale.documents import Hold, Line, Order
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from engine.store import keys, layout
 from engine.store.inspection import SaleClock
 from engine.store.packing import pack

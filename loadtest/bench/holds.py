@@ -18,9 +18,9 @@ from typing import ClassVar, NamedTuple
 import aiohttp
 from redis.asyncio import Redis
 
+from engine.core.snapshot import Snapshot
 from engine.core.tokens import TokenSigner
 from engine.embedded.parts import Service
-from engine.sale.snapshot import Snapshot
 from engine.settings import Settings
 from loadtest.bench import echo, requests, servers, wrk
 from loadtest.bench.context import Context, make_settings

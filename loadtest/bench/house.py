@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from engine.store import keys, publication
 from loadtest.bench.commands import confirm_orders, hold_request, place_orders
 from loadtest.checks import CheckError, check_stock

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from engine.core.ids import new_id
+from engine.core.snapshot import Seat, Snapshot
 from engine.core.tokens import TokenSigner
-from engine.sale.snapshot import Seat, Snapshot
 from loadtest.stadium import seats_together
 
 Wanted = tuple[str, dict[str, object]]  # occurrence, the line that is asked for

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from engine.store import inspection
 from tests.adversity.stand import Crowd, Stand
 

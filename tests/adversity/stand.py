@@ -17,12 +17,12 @@ from typing import Any, Self
 import aiohttp
 from redis.asyncio import Redis
 
+from engine.core.snapshot import Snapshot
 from engine.db.migrate import upgrade
 from engine.embedded.parts import Errand, Service
 from engine.embedded.postgres import Postgres
 from engine.embedded.processes import Process, free_port
 from engine.embedded.valkey import Valkey
-from engine.sale.snapshot import Snapshot
 from engine.settings import Settings
 from engine.store import keys
 from engine.store.client import connect

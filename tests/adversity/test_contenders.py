@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from tests.adversity.stand import Crowd, Stand
 
 

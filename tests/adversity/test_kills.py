@@ -9,8 +9,8 @@ import random
 import asyncpg
 import pytest
 
+from engine.core.snapshot import Snapshot
 from engine.embedded.processes import Process
-from engine.sale.snapshot import Snapshot
 from tests.adversity.stand import Crowd, Stand
 
 

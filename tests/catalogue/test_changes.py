@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from engine.catalogue.changes import plan_republication
 from engine.core.money import Fees
-from engine.sale.snapshot import (
+from engine.core.snapshot import (
     Category,
     Quota,
     Row,

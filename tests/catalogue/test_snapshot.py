@@ -12,8 +12,8 @@ from engine.catalogue.publish import capacity, check_sellable
 from engine.catalogue.snapshot import build_snapshot
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.ids import new_id
+from engine.core.snapshot import Snapshot
 from engine.db.ticketing import Allocation
-from engine.sale.snapshot import Snapshot
 from engine.store.layout import lay_out
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event, plan

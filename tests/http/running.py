@@ -17,11 +17,7 @@ from redis.asyncio import Redis
 
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.embedded.valkey import Valkey
-from engine.http.app import make_app
-from engine.http.serving import make_runner
-from engine.http.state import SALE
-from engine.sale.snapshot import (
+from engine.core.snapshot import (
     Category,
     Quota,
     Row,
@@ -31,6 +27,10 @@ from engine.sale.snapshot import (
     TicketType,
     Tier,
 )
+from engine.embedded.valkey import Valkey
+from engine.http.app import make_app
+from engine.http.serving import make_runner
+from engine.http.state import SALE
 from engine.settings import Settings
 
 HOUR_MS = 3_600_000

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
+from engine.core.snapshot import TicketType, Tier
 from engine.core.times import rfc3339
 from engine.http import views
-from engine.sale.snapshot import TicketType, Tier
 from engine.settings import Settings
 from engine.store.publication import publish, republish
 from tests.http.running import HOUR_MS, SHARD, Edge, eventually, make_snapshot, running_edge

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from engine.core.documents import Order
 from engine.embedded.demo.figures import Stopwatch, percentile
 from engine.embedded.demo.personas import _ENDINGS, draw
 from engine.embedded.demo.proof import charged_twice, lost
@@ -15,7 +16,6 @@ from engine.embedded.demo.report import Report, make_report, peak, show
 from engine.embedded.demo.tally import Purchase, Tally
 from engine.embedded.demo.verdict import Facts, broken
 from engine.payments.provider import Intent
-from engine.sale.documents import Order
 
 
 def facts(**changes: Any) -> Facts:

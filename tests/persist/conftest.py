@@ -12,11 +12,11 @@ import pytest
 from blockbuster import BlockBuster
 from redis.asyncio import Redis
 
+from engine.core.documents import Line, Order, Payment, RecordKind
 from engine.core.ids import new_id
+from engine.core.snapshot import Snapshot
 from engine.persist import tables
 from engine.persist.consumer import Consumer, connect_pool
-from engine.sale.documents import Line, Order, Payment, RecordKind
-from engine.sale.snapshot import Snapshot
 from engine.settings import Settings
 from engine.store import keys, publication
 from tests.houses import small_house

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.documents import Order
 from engine.core.ids import new_id
 from engine.embedded.stripe import StripeLookalike
 from engine.payments.stripe import StripeProvider
@@ -14,7 +15,6 @@ from engine.persist import audit as audit_module
 from engine.persist.audit import Audit, wait_for_backlog
 from engine.persist.consumer import Consumer
 from engine.persist.findings import Report
-from engine.sale.documents import Order
 from engine.sale.requests import LineRequest
 from engine.store import keys
 from engine.store.packing import pack, unpack

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.documents import Line, Order, RecordKind
 from engine.core.errors import MustStopError
 from engine.core.ids import new_id
+from engine.core.snapshot import Snapshot
 from engine.persist import applier, metrics, writer
 from engine.persist.backlog import read_backlog
 from engine.persist.consumer import GROUP, Consumer
-from engine.sale.documents import Line, Order, RecordKind
-from engine.sale.snapshot import Snapshot
 from engine.store import keys
 from tests.houses import small_house
 from tests.persist.conftest import (

@@ -13,11 +13,11 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.errors import DatabaseUnavailableError
+from engine.core.snapshot import Snapshot
 from engine.db.migrate import upgrade
 from engine.embedded.postgres import Postgres
 from engine.persist import metrics, tables
 from engine.persist.consumer import connect_pool
-from engine.sale.snapshot import Snapshot
 from engine.store import publication
 from engine.workers.runner import Runner
 from tests.houses import small_house

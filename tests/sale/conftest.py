@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 
 from engine.core.errors import OnsaleError
 from engine.core.ids import new_id
+from engine.core.snapshot import Snapshot
 from engine.embedded.stripe import StripeLookalike
 from engine.payments.stripe import StripeProvider
 from engine.sale.requests import CheckoutRequest, HoldRequest, Idempotency, LineRequest
 from engine.sale.service import Sale
-from engine.sale.snapshot import Snapshot
 from engine.sale.views import CheckoutView, HoldView, OrderView
 from engine.settings import Settings
 from engine.store import keys, publication

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.sale.documents import Hold, Order
-from engine.sale.snapshot import Snapshot
+from engine.core.snapshot import Snapshot
 from engine.store import inspection, keys, publication
 from engine.store.batcher import Batcher
 from engine.store.codes import Code

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold
 from engine.core.errors import OverloadedError, StoreUnavailableError
 from engine.core.ids import new_id
 from engine.embedded.valkey import Valkey
-from engine.sale.documents import Hold
 from engine.store import keys, publication
 from engine.store.batcher import Batcher
 from engine.store.client import connect
@@ -152,6 +152,23 @@ async def test_a_killed_server_fails_the_waiting_and_serves_again_after(tmp_path
         client = connect(f"{server.url}/0")
         await assert_conserved(client, snapshot.occurrence)
         await client.aclose()
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_a_restart_of_the_server_is_not_noticed_by_idle_connections(tmp_path: Path) -> None:
+    server = await asyncio.to_thread(Valkey, tmp_path / "valkey")
+    await asyncio.to_thread(server.start)
+    try:
+        batcher = Batcher(f"{server.url}/0", size_max=1)
+        await batcher.start()
+        for _ in range(2):
+            futures = [batcher.submit("read", "{s00}:x", ("h", "0" * 32, "")) for _ in range(200)]
+            answers = await asyncio.gather(*futures)
+            assert [answer[0] for answer in answers] == [Code.NOT_PUBLISHED] * 200
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+        await batcher.stop()
     finally:
         await asyncio.to_thread(server.stop)
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.sale.documents import Hold, Order
-from engine.sale.snapshot import Category, Row, Section, Snapshot, TicketType, Tier
+from engine.core.snapshot import Category, Row, Section, Snapshot, TicketType, Tier
 from engine.store import inspection, layout, publication, restoration
 from engine.store.client import get, run_script
 from engine.store.codes import Code, LineCode

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.core.documents import Hold
 from engine.core.ids import new_id
-from engine.sale.documents import Hold
 from engine.store.codes import Code, LineCode
 from tests.store.conftest import BODY, House, key
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.core.documents import Order
 from engine.core.ids import new_id
-from engine.sale.documents import Order
 from engine.store.codes import Code
 from tests.store.conftest import BODY, House, key
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from engine.core.errors import ConflictError, InvalidRequestError, OccurrenceUnknownError
 from engine.core.ids import new_id
-from engine.sale.snapshot import Quota, Snapshot, TicketType, Tier
+from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
 from engine.store import inspection, keys, layout, publication
 from engine.store.codes import Code
 from tests.houses import small_house
@@ -196,7 +196,7 @@ async def test_every_key_of_an_occurrence_has_its_hash_tag(
 
 
 def test_a_house_with_too_many_categories_is_refused() -> None:
-    from engine.sale.snapshot import Category
+    from engine.core.snapshot import Category
 
     crowd = tuple(Category(name=str(i)) for i in range(59))
     with pytest.raises(InvalidRequestError, match="58"):

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.documents import Order
 from engine.core.errors import ConflictError
-from engine.sale.documents import Order
 from engine.store import inspection, keys, restoration
 from engine.store.codes import Code
 from tests.store.conftest import SHARD, House

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from redis.asyncio import Redis
 
+from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.sale.documents import Hold, Order
 from engine.store import publication
 from engine.store.batcher import Batcher
 from engine.store.codes import Code

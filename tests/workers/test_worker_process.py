@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.snapshot import Snapshot
 from engine.persist.consumer import GROUP
-from engine.sale.snapshot import Snapshot
 from engine.settings import Settings
 from engine.store import keys
 from engine.store.worker_status import read_worker_status

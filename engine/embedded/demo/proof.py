@@ -10,6 +10,7 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from engine.core.documents import Order
 from engine.db.session import unavailable_named
 from engine.embedded.demo.tally import Tally
 from engine.embedded.demo.verdict import Facts
@@ -17,7 +18,6 @@ from engine.payments import make_provider
 from engine.payments.provider import Intent, PaymentProvider
 from engine.persist.audit import Audit, wait_for_backlog
 from engine.persist.consumer import connect_pool
-from engine.sale.documents import Order
 from engine.settings import Settings
 from engine.store import inspection
 from engine.store.client import connect

@@ -1,0 +1,153 @@
+"""One connection to Redis with its own task: sends script calls, reads their replies, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.connection import Connection as TcpConnection
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from engine.core.errors import StoreUnavailableError
+from engine.store import scripts
+from engine.store.packing import pack, unpack
+
+log = logging.getLogger(__name__)
+
+_REPLY_TIMEOUT_S = 5.0  # a batch takes a few ms; a server that is silent so long is gone
+_CONNECT_TIMEOUT_S = 2.0
+
+Request = Sequence[Any]
+
+
+class Group:
+    """The requests of one command for one occurrence: one script call."""
+
+    __slots__ = ("command", "futures", "prefix", "requests")
+
+    def __init__(self, command: str, prefix: str) -> None:
+        self.command = command
+        self.prefix = prefix
+        self.requests: list[Request] = []
+        self.futures: list[asyncio.Future[list[Any]]] = []
+
+    def fail(self, error: Exception) -> None:
+        """Fail every caller that still waits."""
+        for future in self.futures:
+            if not future.done():
+                future.set_exception(error)
+
+    def resolve(self, reply: bytes) -> None:
+        """Give every caller its answer."""
+        for future, answer in zip(self.futures, unpack(reply), strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+
+class Lane:
+    """Used by one task alone. ``flushes`` and ``requests`` count what was sent."""
+
+    def __init__(self, url: str) -> None:
+        self._options = parse_url(url)
+        self._connection: AbstractConnection | None = None
+        self.flushes = 0
+        self.requests = 0
+
+    async def flush(self, groups: list[Group]) -> None:
+        """Send the groups in one pipeline and give every caller its answer.
+
+        Raises what the connection raises: then it must be dropped, and what had
+        been sent may or may not have run.
+        """
+        replies = await self._call(groups)
+        again: list[Group] = []
+        for group, reply in zip(groups, replies, strict=True):
+            if isinstance(reply, NoScriptError):
+                again.append(group)
+            elif isinstance(reply, ResponseError):
+                await self._single_out(group, reply)
+            else:
+                group.resolve(reply)
+        if not again:
+            return
+        # The server has forgotten the scripts, and so has run nothing of these: send whole texts,
+        # which it also remembers, so that it may forget again at any moment.
+        for group, reply in zip(again, await self._call(again, "EVAL"), strict=True):
+            if isinstance(reply, ResponseError):
+                await self._single_out(group, reply)
+            else:
+                group.resolve(reply)
+
+    async def _single_out(self, group: Group, error: ResponseError) -> None:
+        """Run the requests of a script that failed, and so changed nothing, one by one."""
+        if len(group.requests) == 1:
+            log.error("command %s failed: %s", group.command, error)
+            group.fail(StoreUnavailableError(retry_after_s=1))
+            return
+        singles = []
+        for request, future in zip(group.requests, group.futures, strict=True):
+            single = Group(group.command, group.prefix)
+            single.requests, single.futures = [request], [future]
+            singles.append(single)
+        for single, reply in zip(singles, await self._call(singles, "EVAL"), strict=True):
+            if isinstance(reply, ResponseError):
+                await self._single_out(single, reply)
+            else:
+                single.resolve(reply)
+
+    async def _call(self, groups: list[Group], command: str = "EVALSHA") -> list[Any]:
+        connection = await self._connected()
+        self.flushes += 1
+        commands = []
+        for group in groups:
+            self.requests += len(group.requests)
+            script = scripts.SCRIPTS[group.command]
+            code = script.sha if command == "EVALSHA" else script.text
+            commands.append((command, code, 1, group.prefix, pack(group.requests)))
+        return await self._exchange(connection, commands)
+
+    async def _exchange(self, connection: AbstractConnection, commands: list[Any]) -> list[Any]:
+        async with asyncio.timeout(_REPLY_TIMEOUT_S):
+            await connection.send_packed_command(
+                connection.pack_commands(commands), check_health=False
+            )
+            replies = []
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response(disable_decoding=True))
+                except ResponseError as error:
+                    replies.append(error)
+        return replies
+
+    async def _connected(self) -> AbstractConnection:
+        if self._connection is not None and _has_ended(self._connection):
+            await self.disconnect()  # nothing is in flight on it: the server went while it was idle
+        if self._connection is None:
+            options = dict(self._options)
+            kind: Any = options.pop("connection_class", TcpConnection)
+            connection: Any = kind(
+                **options,
+                socket_connect_timeout=_CONNECT_TIMEOUT_S,
+                driver_info=None,
+                socket_timeout=None,
+            )
+            await connection.connect()
+            self._connection = connection
+        return self._connection
+
+    async def disconnect(self) -> None:
+        """Drop the connection; the next flush makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                await connection.disconnect(nowait=True)
+
+
+def _has_ended(connection: Any) -> bool:
+    """Tell whether the server has closed a connection on which no reply is awaited."""
+    reader: asyncio.StreamReader | None = connection._reader  # noqa: SLF001 - it does not tell
+    return reader is None or reader.at_eof() or reader.exception() is not None
