@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -46,6 +46,8 @@ _JSON = "application/json"
 _MARK = "THE-REQUEST-ID"
 _SOLD_OUT = [Code.LINES, [[0, LineCode.SOLD_OUT, 0]]]  # one line, nothing left
 _KEY_HEADER, _ID_HEADER = istr(IDEMPOTENCY_HEADER), istr(REQUEST_ID_HEADER)
+
+_log = logging.getLogger(__name__)
 
 Messages = Sequence[tuple[Any, StreamReader]]
 
@@ -121,54 +123,39 @@ class Hot:
                 wanted = self._decode(raw)
             except (ValueError, RecursionError) as error:
                 raise malformed(error) from None
-            future = self._holds.request(claims.sub, published, wanted, key)
+            pending = _Pending(self, published, identifier, began, answer)
+            self._holds.request(pending, claims.sub, published, wanted, key)
         except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
-            answer(self._problem(error, identifier, began))
-        else:
-            future.add_done_callback(partial(self._finish, published, identifier, began, answer))
+            answer(self.problem(error, identifier, began))
 
-    def _finish(
-        self,
-        published: Published,
-        identifier: str,
-        began: float,
-        answer: Callable[[bytes], None],
-        future: asyncio.Future[list[Any]],
-    ) -> None:
+    def finish(self, pending: _Pending, result: list[Any]) -> None:
+        """Answer a request with what the store has said."""
         try:
-            result = future.result()
             if result == _SOLD_OUT:
-                answer(self._sold_out_answer(identifier))
-                self._observe(ROUTE_NAME, 409, time.perf_counter() - began)
+                pending.answer(self._sold_out_answer(pending.identifier))
+                self._observe(ROUTE_NAME, 409, time.perf_counter() - pending.began)
                 return
-            body = self._encode(self._holds.view(published, result))
+            body = self._encode(self._holds.view(pending.published, result))
         except IndexError:  # it names what a publication of this moment has added
-            task = asyncio.create_task(
-                self._finish_late(published, identifier, began, answer, future)
-            )
+            task = asyncio.create_task(self._finish_late(pending, result))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
         except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
-            answer(self._problem(error, identifier, began))
+            pending.set_exception(error)
         else:
-            answer((self._created % (identifier, len(body))).encode() + body)
-            self._observe(ROUTE_NAME, 201, time.perf_counter() - began)
+            self._write(pending, body)
 
-    async def _finish_late(
-        self,
-        published: Published,
-        identifier: str,
-        began: float,
-        answer: Callable[[bytes], None],
-        future: asyncio.Future[list[Any]],
-    ) -> None:
+    async def _finish_late(self, pending: _Pending, result: list[Any]) -> None:
         try:
-            body = self._encode(await self._holds.newest_view(published, future.result()))
+            view = await self._holds.newest_view(pending.published, result)
         except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
-            answer(self._problem(error, identifier, began))
+            pending.set_exception(error)
         else:
-            answer((self._created % (identifier, len(body))).encode() + body)
-            self._observe(ROUTE_NAME, 201, time.perf_counter() - began)
+            self._write(pending, self._encode(view))
+
+    def _write(self, pending: _Pending, body: bytes) -> None:
+        pending.answer((self._created % (pending.identifier, len(body))).encode() + body)
+        self._observe(ROUTE_NAME, 201, time.perf_counter() - pending.began)
 
     def _sold_out_answer(self, identifier: str) -> bytes:
         """Return the answer that most get in the end: the same but for the request's id."""
@@ -176,7 +163,8 @@ class Hot:
         head = f"{self._sold_out_head}{identifier}\r\nContent-Length: {len(body)}\r\n\r\n"
         return (head + body).encode()
 
-    def _problem(self, error: Exception, identifier: str, began: float) -> bytes:
+    def problem(self, error: Exception, identifier: str, began: float) -> bytes:
+        """Return the whole response for a failure, and count it."""
         if not isinstance(error, OnsaleError):
             token = REQUEST_ID.set(identifier)
             error = unexpected(error)
@@ -187,6 +175,35 @@ class Hot:
         head = self._head(error.status, CONTENT_TYPE)
         self._observe(ROUTE_NAME, error.status, time.perf_counter() - began)
         return f"{head}{identifier}{retry}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class _Pending:
+    """A request whose answer the store is asked for; it receives what a future would."""
+
+    __slots__ = ("_hot", "answer", "began", "identifier", "published")
+
+    def __init__(
+        self,
+        hot: Hot,
+        published: Published,
+        identifier: str,
+        began: float,
+        answer: Callable[[bytes], None],
+    ) -> None:
+        self._hot = hot
+        self.published = published
+        self.identifier = identifier
+        self.began = began
+        self.answer = answer
+
+    def done(self) -> bool:
+        return False  # the answer is wanted even if the buyer has gone: the hold is made
+
+    def set_result(self, answer: list[Any], /) -> None:
+        self._hot.finish(self, answer)
+
+    def set_exception(self, error: Exception, /) -> None:
+        self.answer(self._hot.problem(error, self.identifier, self.began))
 
 
 class _Parser:
@@ -241,14 +258,25 @@ class _Connection(web.RequestHandler):
         if published is None:
             return False
         self._hot_under_way = True
-        self._stay_open()
         self._hot.begin(published, message, payload.read_nowait(-1), self._answer)
         return True
+
+    def _process_keepalive(self) -> None:
+        if self._hot_under_way:
+            self._stay_open()  # to aiohttp the connection looks idle
+        super()._process_keepalive()
 
     def _stay_open(self) -> None:
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def _answer(self, data: bytes) -> None:
+        try:
+            self._write_answer(data)
+        except Exception:  # noqa: BLE001 - the other buyers of this batch must get theirs
+            _log.exception("an answer could not be written")
+            self.force_close()
+
+    def _write_answer(self, data: bytes) -> None:
         self._hot_under_way = False
         self._stay_open()
         transport = self.transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from engine.sale.occurrences import Occurrences, Published
 from engine.sale.requests import HoldChange, HoldRequest, Idempotency
 from engine.sale.views import HoldView, hold_view
 from engine.store.codes import Code
-from engine.store.commands import Answer, Commands
+from engine.store.commands import Commands
+from engine.store.lane import Receiver
 
 _decode = msgspec.msgpack.Decoder(Hold).decode
 
@@ -38,15 +40,22 @@ class Holds:
         ``BacklogFullError``, ``OverloadedError``, ``StoreUnavailableError``.
         """
         published = await self._occurrences.get(occurrence)
-        answer = await self.request(buyer, published, request, idempotency)
-        return await self.newest_view(published, answer)
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.request(future, buyer, published, request, idempotency)
+        return await self.newest_view(published, await future)
 
     def request(
-        self, buyer: str, published: Published, request: HoldRequest, idempotency: Idempotency
-    ) -> Answer:
-        """Ask for a hold; the future's result is for :meth:`view`. See :meth:`acquire`."""
+        self,
+        receiver: Receiver,
+        buyer: str,
+        published: Published,
+        request: HoldRequest,
+        idempotency: Idempotency,
+    ) -> None:
+        """Ask for a hold; what the receiver is given is for :meth:`view`. See :meth:`acquire`."""
         self._backlog.check()
-        return self._commands.acquire(
+        self._commands.acquire_for(
+            receiver,
             published.place,
             buyer,
             new_id(),

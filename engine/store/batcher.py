@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from engine.core.errors import OverloadedError, StoreUnavailableError
 from engine.core.tasks import end
-from engine.store.lane import Group, Lane, Request
+from engine.store.lane import Group, Lane, Receiver, Request
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,12 @@ class Batcher:
         The future raises :class:`StoreUnavailableError` when the connection fails.
         Raises :class:`OverloadedError` when the queue is full.
         """
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.submit_for(future, command, prefix, request)
+        return future
+
+    def submit_for(self, receiver: Receiver, command: str, prefix: str, request: Request) -> None:
+        """Queue one request whose answer the receiver is given. Raises as :meth:`submit`."""
         if self._count >= self._queue_max:
             raise OverloadedError(
                 "The sale has more requests than it can take at this moment; try again in a second",
@@ -99,13 +105,11 @@ class Batcher:
         if group is None:
             group = self._waiting[key] = Group(command, prefix)
             self._wake.set()
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         group.requests.append(request)
-        group.futures.append(future)
+        group.receivers.append(receiver)
         self._count += 1
         if len(group.requests) >= self._size_max:
             self._ready.append(self._waiting.pop(key))
-        return future
 
     def _take(self) -> list[Group]:
         """Take what the next flush sends, oldest first."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.store.batcher import Batcher
+from engine.store.lane import Receiver
 
 Answer = asyncio.Future[list[Any]]
 Lines = Sequence[Sequence[Any]]
@@ -22,12 +23,26 @@ class Commands:
 
     def __init__(self, batcher: Batcher) -> None:
         self._submit = batcher.submit
+        self._submit_for = batcher.submit_for
 
     def acquire(
         self, place: str, buyer: str, hold: str, key: bytes, body: bytes, lines: Lines
     ) -> Answer:
         """Make a hold."""
         return self._submit("hold_acquire", place, (buyer, hold, key, body, lines))
+
+    def acquire_for(
+        self,
+        receiver: Receiver,
+        place: str,
+        buyer: str,
+        hold: str,
+        key: bytes,
+        body: bytes,
+        lines: Lines,
+    ) -> None:
+        """Make a hold, and give the answer to the receiver: the hot path's way."""
+        self._submit_for(receiver, "hold_acquire", place, (buyer, hold, key, body, lines))
 
     def change(
         self,

@@ -258,3 +258,54 @@ async def test_sold_out_is_told_alike_both_ways(edge: Edge, wire: Wire, taken: l
     assert (answers[0][0], answers[0][1]["code"]) == (409, "sold_out")
     assert answers[0][1]["lines"] == [{"line": 0, "code": "sold_out", "left": 0}]
     assert len(taken) == 3  # the two that got everything, and one of these
+
+
+async def test_an_idle_connection_is_closed_and_one_with_a_hold_under_way_is_not(
+    edge: Edge, wire: Wire, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp's keep-alive timer sees no request of its own while a hot one is under way."""
+    connections: list[Any] = []
+    take = hot._Connection._take
+
+    def noted(self: Any, message: Any, payload: Any) -> bool:
+        found = take(self, message, payload)
+        if found:
+            connections.append(self)
+            self._next_keepalive_close_time = 0.0
+            self._keepalive_handle.cancel()
+            self._process_keepalive()  # as if the time had come right now
+        return found
+
+    monkeypatch.setattr(hot._Connection, "_take", noted)
+    await wire.close()
+    wire = Wire(*await asyncio.open_connection("127.0.0.1", edge.port))
+    await wire.send(request(edge, await edge.guest()))
+    assert (await wire.answer())[0] == 201
+    (connection,) = connections
+    connection._next_keepalive_close_time = 0.0
+    connection._keepalive_handle.cancel()
+    connection._process_keepalive()
+    assert await wire.ended()
+    await wire.close()
+
+
+async def test_an_answer_that_cannot_be_written_harms_no_other(
+    edge: Edge, wire: Wire, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = hot._Connection._write_answer
+    failed: list[Any] = []
+
+    def fails_once(self: Any, data: bytes) -> None:
+        if not failed:
+            failed.append(self)
+            raise OSError("no")
+        write(self, data)
+
+    monkeypatch.setattr(hot._Connection, "_write_answer", fails_once)
+    first, second = await edge.guest(), await edge.guest()
+    await wire.send(request(edge, first))
+    assert await wire.ended()
+    other = Wire(*await asyncio.open_connection("127.0.0.1", edge.port))
+    await other.send(request(edge, second))
+    assert (await other.answer())[0] == 201
+    await other.close()
