@@ -84,7 +84,7 @@ class Lane:
             elif isinstance(reply, ResponseError):
                 await self._single_out(group, reply)
             else:
-                group.resolve(reply)
+                _soon(group, reply)
         if not again:
             return
         # The server has forgotten the scripts, and so has run nothing of these: send whole texts,
@@ -93,7 +93,7 @@ class Lane:
             if isinstance(reply, ResponseError):
                 await self._single_out(group, reply)
             else:
-                group.resolve(reply)
+                _soon(group, reply)
 
     async def _single_out(self, group: Group, error: ResponseError) -> None:
         """Run the requests of a script that failed, and so changed nothing, one by one."""
@@ -110,7 +110,7 @@ class Lane:
             if isinstance(reply, ResponseError):
                 await self._single_out(single, reply)
             else:
-                single.resolve(reply)
+                _soon(single, reply)
 
     async def _call(self, groups: list[Group], command: str = "EVALSHA") -> list[Any]:
         connection = await self._connected()
@@ -164,3 +164,8 @@ def _has_ended(connection: Any) -> bool:
     """Tell whether the server has closed a connection on which no reply is awaited."""
     reader: asyncio.StreamReader | None = connection._reader  # noqa: SLF001 - it does not tell
     return reader is None or reader.at_eof() or reader.exception() is not None
+
+
+def _soon(group: Group, reply: bytes) -> None:
+    """Give the answers in the loop's next turn: in this one the lane sends the next flush."""
+    asyncio.get_running_loop().call_soon(group.resolve, reply)
