@@ -178,9 +178,12 @@ class Hot:
 
 
 class _Pending:
-    """A request whose answer the store is asked for; it receives what a future would."""
+    """A request whose answer the store is asked for; it receives what a future would, and once.
 
-    __slots__ = ("_hot", "answer", "began", "identifier", "published")
+    A second answer would be taken for that of the connection's next request.
+    """
+
+    __slots__ = ("_done", "_hot", "answer", "began", "identifier", "published")
 
     def __init__(
         self,
@@ -190,6 +193,7 @@ class _Pending:
         began: float,
         answer: Callable[[bytes], None],
     ) -> None:
+        self._done = False
         self._hot = hot
         self.published = published
         self.identifier = identifier
@@ -197,12 +201,14 @@ class _Pending:
         self.answer = answer
 
     def done(self) -> bool:
-        return False  # the answer is wanted even if the buyer has gone: the hold is made
+        return self._done
 
     def set_result(self, answer: list[Any], /) -> None:
+        self._done = True
         self._hot.finish(self, answer)
 
     def set_exception(self, error: Exception, /) -> None:
+        self._done = True
         self.answer(self._hot.problem(error, self.identifier, self.began))
 
 

@@ -9,9 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
+from engine.core.errors import StoreUnavailableError
 from engine.http import hot
 from engine.http.state import SALE
+from engine.store.codes import Code
 from engine.store.inspection import iter_holds
+from engine.store.lane import Group
+from engine.store.packing import pack
 from tests.http.running import SHARD, Edge, eventually, key
 
 LINES = [{"ticket_type": "standing", "quantity": 1}]
@@ -173,7 +177,9 @@ async def test_a_body_that_looks_like_a_request_is_a_body(
         f"Idempotency-Key: 0123456789abcdef\r\nContent-Length: {len(inner)}\r\n\r\n"
     ).encode()
     await wire.send(outer)
-    await asyncio.sleep(0.02)
+    # The head must have been read on its own before the body comes: an answer on another
+    # connection shows that the server's loop has turned since.
+    assert (await edge.call("GET", "/health/live")).status == 200
     await wire.send(inner)
     status, problem = await wire.answer()
     assert (status, problem["code"]) == (400, "invalid_request")
@@ -309,3 +315,23 @@ async def test_an_answer_that_cannot_be_written_harms_no_other(
     await other.send(request(edge, second))
     assert (await other.answer())[0] == 201
     await other.close()
+
+
+async def test_a_request_that_was_failed_is_not_answered_again(edge: Edge) -> None:
+    """A connection can break between a reply and its delivery: one request, one answer."""
+    published = await edge.app[SALE].known.get(edge.snapshot.occurrence)
+    for first, second in (("fail", "resolve"), ("resolve", "fail")):
+        answers: list[bytes] = []
+        group = Group("hold_acquire", published.place)
+        group.requests = [[]]
+        group.receivers = [
+            hot._Pending(hot.Hot(edge.app), published, "some-request", 0.0, answers.append)
+        ]
+        arguments: dict[str, Any] = {
+            "fail": StoreUnavailableError(),
+            "resolve": pack([[Code.PAUSED]]),
+        }
+        for step in (first, second):
+            getattr(group, step)(arguments[step])
+        assert len(answers) == 1
+        assert (b"503" if first == "fail" else b"409") in answers[0].splitlines()[0]
