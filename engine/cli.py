@@ -40,6 +40,7 @@ COMMANDS = {
     "up": Entry("engine.embedded.commands:up", "Run everything on this machine."),
     "demo": Entry("engine.embedded.demo:demo", "Watch a whole on-sale, and its audit."),
     "api": Entry("engine.http.commands:api", "Serve the HTTP API."),
+    "control": Entry("engine.http.commands:control", "Serve the control API, for operators."),
     "openapi": Entry("engine.http.commands:openapi", "Print the OpenAPI document."),
     "worker": Entry("engine.workers.commands:worker", "Run the write-behind and periodic work."),
     "migrate": Entry("engine.db.commands:migrate", "Bring the PostgreSQL schema up to date."),
@@ -48,12 +49,21 @@ COMMANDS = {
     "publish": Entry("engine.catalogue.commands:publish", "Put an occurrence on sale."),
     "pause": Entry("engine.sale.commands:pause", "Pause a sale; every deadline stands still."),
     "resume": Entry("engine.sale.commands:resume", "Resume a paused sale."),
+    "queue": Entry(
+        "engine.sale.waiting.operator_commands:queue", "Show and steer the line before a sale."
+    ),
     "refund": Entry("engine.sale.commands:refund", "Refund an order in full."),
     "audit": Entry(
         "engine.persist.commands:audit", "Prove that Redis, PostgreSQL and payments agree."
     ),
     "rebuild": Entry(
         "engine.persist.commands:rebuild", "Restore an occurrence in Redis from PostgreSQL."
+    ),
+    "fairness": Entry(
+        "engine.persist.commands:fairness", "Count who came in ahead of the turn in a line."
+    ),
+    "verify-draw": Entry(
+        "engine.sale.waiting.commands:verify_draw", "Check the draw of a line, as a buyer can."
     ),
     "dead-letters": Entry(
         "engine.persist.commands:dead_letters", "List and replay records that could not be written."

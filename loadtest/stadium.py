@@ -9,14 +9,17 @@ from engine.catalogue.bowl import bowl
 from engine.catalogue.seating_plan import PlanRow, PlanZone
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.core.snapshot import Category, Row, Seat, Section, Snapshot, TicketType, Tier
+from engine.core.snapshot import Category, Room, Row, Seat, Section, Snapshot, TicketType, Tier
 from engine.store import layout
 
 HOUR_MS = 3_600_000
 PRICE = 5_000  # of every ticket, in minor units
 
 
-def stadium_snapshot(seats: int, *, per_order: int = 10) -> Snapshot:
+_NO_ROOM = Room(on=False)
+
+
+def stadium_snapshot(seats: int, *, per_order: int = 10, room: Room = _NO_ROOM) -> Snapshot:
     """Return an occurrence in a bowl of ``seats`` seats, on sale now, holds lasting an hour.
 
     One ticket type a seating category, with the category's name in lower case as its code.
@@ -61,6 +64,7 @@ def stadium_snapshot(seats: int, *, per_order: int = 10) -> Snapshot:
         focus_y=(plan.height or 0.0) / 2,
         width=plan.width or 0.0,
         height=plan.height or 0.0,
+        room=room,
     )
 
 

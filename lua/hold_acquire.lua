@@ -5,7 +5,7 @@
 --          key, body: 16-byte digests of the idempotency key and of the request's body
 --          lines: {{type, quantity, seats {section, position, ...} or false, split}, ...}
 -- Answers  {OK, hold, now, wall}  hold: packed document; now: sale-clock ms, wall: wall-clock ms
---          INVALID, NOT_PUBLISHED, NOT_ON_SALE, PAUSED, KEY_REUSED
+--          INVALID, NOT_PUBLISHED, NOT_ON_SALE, PAUSED, NOT_INSIDE, KEY_REUSED
 --          {HOLD_EXISTS, id}  {LINES, {{line, code, ...}, ...}}
 -- Records  none: holds are kept by Redis alone (docs/adr/0001)
 -- @include "batch"
@@ -27,6 +27,7 @@ local function acquire(request)
     end_hold(other, 'expired')
   end
   if paused then return { PAUSED } end
+  if gated and not is_inside(buyer) then return { NOT_INSIDE } end
   if wall < conf.from or wall >= conf['until'] then return { NOT_ON_SALE } end
   local taken, failures = take_or_undo(lines, {}, buyer)
   if not taken then return { LINES, failures } end

@@ -1,7 +1,8 @@
 -- Load the inventory of an occurrence that is not published yet.
 --
 -- KEYS[1]  prefix of the occurrence
--- ARGV[1]  msgpack {conf, stock, snapshot, sections, ranks, rooms, clock, versions}
+-- ARGV[1]  msgpack {conf, stock, snapshot, sections, ranks, rooms, clock, versions,
+--          queue, draw}
 --   conf      packed {version, from, until, hold_ms, hold_ms_max, pay_ms, order_max, buyer_max,
 --             pools = {counter of each category}, names = {name of each counter}, capacities,
 --             types = {packed {code, category, category_char, counters, min, max, buyer_max, from, until,
@@ -11,7 +12,8 @@
 --   sections  {{seats, categories, segments}, ...}  one byte, one byte, two bytes a position
 --   ranks     {8 bytes a segment of each category, best first}; see includes/best_available.lua
 --   rooms     {a byte a segment of each category}
---   clock     packed {paused since or 0, paused in all}; versions: packed {1 for each section}
+--   clock     packed {paused since or 0, paused in all, 1 when a hold needs a pass}; versions: packed {1 for each section}
+--   queue, draw  packed Queue and Draw (engine/core/waiting.py)
 -- Answers  {OK}, {CONFLICT} it is published already
 -- Records  none: PostgreSQL had it first
 -- @include "codes"
@@ -30,5 +32,5 @@ for i = 1, #ranks do
   redis.call('MSET', P .. ':rank:' .. i - 1, ranks[i], P .. ':room:' .. i - 1, rooms[i])
 end
 redis.call('MSET', P .. ':versions', load[8], P .. ':stock', load[2], P .. ':snapshot', load[3],
-  P .. ':clock', load[7], P .. ':conf', load[1])
+  P .. ':clock', load[7], P .. ':queue', load[9], P .. ':draw', load[10], P .. ':conf', load[1])
 return cmsgpack.pack({ OK })

@@ -25,6 +25,7 @@ from engine.db.migrate import upgrade
 from engine.embedded.postgres import Postgres
 from engine.embedded.valkey import Valkey
 from engine.settings import Settings
+from engine.store.client import connect
 
 _LEFTOVER_TASKS_S = 1.0  # a task that was cancelled may need some turns of the loop
 _STRICT = os.environ.get("CI") == "true"
@@ -52,7 +53,7 @@ def valkey_url(server_directory: Path) -> Iterator[str]:
 @pytest.fixture
 async def redis_client(valkey_url: str) -> AsyncIterator[Redis]:
     """A client of the embedded Valkey, which is empty."""
-    async with Redis.from_url(f"{valkey_url}/0") as client:
+    async with connect(f"{valkey_url}/0") as client:
         await client.flushall()
         yield client
 

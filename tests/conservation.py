@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from engine.core.documents import Line
 from engine.core.snapshot import Snapshot
-from engine.store import inspection, layout
+from engine.store import inspection, layout, waiting
 
 
 async def assert_conserved(client: Redis, occurrence: str) -> None:
@@ -46,7 +46,14 @@ async def assert_conserved(client: Redis, occurrence: str) -> None:
         for order in orders
         if order.payment and order.payment.refund and not order.payment.refund_id
     }
+    passes = await inspection.passes(client, shard, occurrence)
+    due |= {f"p{buyer}" for buyer in passes}
     assert set(deadlines) == due
+
+    line = await waiting.read_queue(client, shard, occurrence)
+    assert line.queue.inside == len(passes)
+    assert len(set(passes.values())) == len(passes), "a number was let in twice"
+    assert all(number <= line.queue.served for number in passes.values())
 
 
 def _assert_seats(

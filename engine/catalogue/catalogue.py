@@ -36,6 +36,19 @@ class CatalogueOccurrence(msgspec.Struct, frozen=True, kw_only=True):
     sale_ends_at: Moment
 
 
+class CatalogueRoom(msgspec.Struct, frozen=True, kw_only=True):
+    """The waiting room (:class:`engine.core.snapshot.Room`); ``opens_at`` None: with the sale."""
+
+    on: bool
+    opens_at: Moment | None
+    pre_queue_ms: int
+    rate: int
+    rate_ms: int
+    cap: int
+    claim_ms: int
+    shop_ms: int
+
+
 class CatalogueTier(msgspec.Struct, frozen=True, kw_only=True):
     """``price`` in minor units; ``capacity`` None: no such limit."""
 
@@ -95,6 +108,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     tax_rate_bp: int
     fees: Fees
     policies: Policies
+    room: CatalogueRoom
     plan: SeatingPlan | None
     kinds: dict[str, str]
     occurrences: tuple[CatalogueOccurrence, ...]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.snapshot import Quota, Section, Snapshot, TicketType, Tier
+from engine.core.snapshot import Quota, Room, Section, Snapshot, TicketType, Tier
 
 
 class RepublicationPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ _FROZEN = {
     "width": "it belongs to the seat map",
     "height": "it belongs to the seat map",
 }
-_APART = {"quotas", "ticket_types", "sections"}
+_APART = {"quotas", "ticket_types", "sections", "room"}
 
 
 def plan_republication(old: Snapshot, new: Snapshot) -> RepublicationPlan:
@@ -59,6 +59,7 @@ def plan_republication(old: Snapshot, new: Snapshot) -> RepublicationPlan:
         *_quotas(old.quotas, new.quotas),
         *_ticket_types(old.ticket_types, new.ticket_types),
         *_seats(old.sections, new.sections),
+        *_room(old.room, new.room),
     ):
         (refusals if refused else changes).append(change)
     return RepublicationPlan(changes=tuple(changes), refusals=tuple(refusals))
@@ -125,6 +126,13 @@ def _ticket_types(
             if before != after:
                 yield f"{what}: {_words(name)} {_shown(before)} -> {_shown(after)}", False
         yield from _tiers(what, was.tiers, now.tiers)
+
+
+def _room(old: Room, new: Room) -> Iterator[tuple[str, bool]]:
+    for name in Room.__struct_fields__:
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            yield f"waiting room: {_words(name)} {_shown(was)} -> {_shown(now)}", False
 
 
 def _tiers(kind: str, old: tuple[Tier, ...], new: tuple[Tier, ...]) -> Iterator[tuple[str, bool]]:

@@ -52,6 +52,13 @@ Duration = Annotated[
         description='a length of time such as "7 minutes"',
     ),
 ]
+Rate = Annotated[
+    str,
+    Meta(
+        pattern=r"^[1-9][0-9]{0,5} per ([1-9][0-9]{0,4} )?(second|minute)s?$",
+        description='a rate such as "50 per 5 seconds"',
+    ),
+]
 When = Annotated[
     str,
     Meta(
@@ -163,6 +170,25 @@ class PoliciesDocument(msgspec.Struct, frozen=True, kw_only=True):
     cancellation: Text = ""
 
 
+class WaitingRoomDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The line in front of the sale. Without this section there is none.
+
+    ``opens_at``: when the line is drawn and begins to move; without it, when the
+    sale starts. ``pre_queue``: how long before that people can join the draw.
+    ``rate``: how many are called in, at most. ``cap``: how many may be inside,
+    or called and not yet in, at the same time. ``claim``: to come in once
+    called. ``shop``: to shop once inside.
+    """
+
+    on: bool = True
+    opens_at: When | None = None
+    pre_queue: Duration = "30 minutes"
+    rate: Rate = "50 per 5 seconds"
+    cap: Count = 500
+    claim: Duration = "2 minutes"
+    shop: Duration = "10 minutes"
+
+
 class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
     """What is put on. ``tax_percent``: on the price of tickets."""
 
@@ -251,7 +277,7 @@ class AllocationDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. Ticket types, quotas and allocations hold for every occurrence."""
+    """The whole file. What is not within ``occurrences`` holds for every one of them."""
 
     organization: OrganizationDocument
     venue: VenueDocument
@@ -263,4 +289,5 @@ class EventDocument(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Annotated[list[QuotaDocument], Meta(max_length=QUOTAS_MAX)] = []
     allocations: Annotated[list[AllocationDocument], Meta(max_length=ALLOCATIONS_MAX)] = []
     policies: PoliciesDocument = PoliciesDocument()
+    waiting_room: WaitingRoomDocument = WaitingRoomDocument(on=False)
     fees: FeesDocument = FeesDocument()

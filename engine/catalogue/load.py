@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 from zlib import crc32
 
@@ -12,9 +12,10 @@ import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.catalogue.catalogue import Catalogue, CatalogueOccurrence
+from engine.catalogue.catalogue import Catalogue, CatalogueOccurrence, CatalogueRoom
 from engine.catalogue.changes import plan_republication
 from engine.catalogue.load_ticketing import load_ticketing
+from engine.catalogue.moments import Moment
 from engine.catalogue.seat_maps import newest_seat_map, store_seat_map
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.catalogue.upsert import Upserts
@@ -75,6 +76,12 @@ async def load(
 def shard_of(occurrence_id: UUID) -> int:
     """Return the shard where the sale of an occurrence lives, for ever."""
     return crc32(occurrence_id.hex.encode()) % SHARD_COUNT
+
+
+def _room(room: CatalogueRoom, at: Callable[[Moment], datetime]) -> dict[str, Any]:
+    """Return the values of an occurrence's columns ``room_*``."""
+    values = {f"room_{name}": value for name, value in msgspec.structs.asdict(room).items()}
+    return values | {"room_opens_at": None if room.opens_at is None else at(room.opens_at)}
 
 
 class _Loading:
@@ -211,6 +218,7 @@ class _Loading:
             "payment_window_ms": policies.payment_window_ms,
             "max_per_order": policies.max_per_order,
             "max_per_buyer": policies.max_per_buyer,
+            **_room(self.catalogue.room, lambda moment: moment.at(first, item.zone)),
         }
         if found is None:
             occurrence_id = UUID(new_id())

@@ -65,6 +65,15 @@ def parse_duration(text: str) -> int:
     return int(number) * _UNIT_MS[unit.removesuffix("s")]
 
 
+def parse_rate(text: str) -> tuple[int, int]:
+    """Return ``"50 per 5 seconds"`` as (50, 5000): how many, and in how many milliseconds.
+
+    The form was checked before; "per second" is "per 1 second".
+    """
+    count, length = text.split(" per ")
+    return int(count), parse_duration(length if " " in length else f"1 {length}")
+
+
 def parse_zone(name: str) -> ZoneInfo:
     """Return the time zone. Raises :class:`ValueError` with a sentence."""
     try:

@@ -156,6 +156,8 @@ def _mistake(kind: inspect.Type, value: Any, said: str) -> str:
         if value in names:
             return ""
         return f"must be one of {', '.join(names)}, not {shown(value)}{nearest(value, names)}"
+    if isinstance(kind, inspect.BoolType):
+        return "" if isinstance(value, bool) else f"must be true or false, not {shown(value)}"
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         whole = isinstance(kind, inspect.IntType)
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):

@@ -30,6 +30,7 @@ from engine.catalogue.reading import sound
 from engine.catalogue.seating import PlanIndex, resolve_allocations, resolve_kinds
 from engine.catalogue.seating_plan import SeatingPlan
 from engine.catalogue.ticketing import resolve_quotas, resolve_ticket_types
+from engine.catalogue.waiting_room import resolve_waiting_room
 from engine.core.money import Fees
 
 TYPES_OF_ALL_OCCURRENCES_MAX = 5_000
@@ -66,6 +67,7 @@ def resolve(
         else 0,
         fees=_fees(document.fees, checks),
         policies=policies,
+        room=resolve_waiting_room(document.waiting_room, occurrences, checks),
         plan=plan,
         kinds=resolve_kinds(document.venue, index, checks),
         occurrences=occurrences,

@@ -96,7 +96,21 @@ async def build_snapshot(
         quotas=tuple(quota for _, quota in quotas),
         ticket_types=types,
         sections=sections,
+        room=_room(occurrence),
         **plan,
+    )
+
+
+def _room(occurrence: Occurrence) -> sale.Room:
+    return sale.Room(
+        on=occurrence.room_on,
+        opens_at=_ms_or_none(occurrence.room_opens_at),
+        pre_queue_ms=occurrence.room_pre_queue_ms,
+        rate=occurrence.room_rate,
+        rate_ms=occurrence.room_rate_ms,
+        cap=occurrence.room_cap,
+        claim_ms=occurrence.room_claim_ms,
+        shop_ms=occurrence.room_shop_ms,
     )
 
 

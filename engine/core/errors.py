@@ -113,6 +113,48 @@ class HoldExpiredError(ConflictError):
     code, title = "hold_ended", "This hold has ended"
 
 
+class NotInsideError(ConflictError):
+    """A waiting room is in front of this sale, and the buyer holds no pass."""
+
+    code, title = "not_inside", "Wait in line for this sale: only those inside can hold tickets"
+
+
+class NotInQueueError(NotFoundError):
+    """The buyer has no place in this line."""
+
+    code, title = "not_in_queue", "You have no place in this line"
+
+
+class QueueClosedError(ConflictError):
+    """Nobody can join this line now; ``reason`` says why, ``opens_at`` when it opens if it will."""
+
+    code, title = "queue_closed", "Nobody can join this line now"
+
+
+class NotCalledError(ConflictError):
+    """The place has not been called yet."""
+
+    code, title = "not_called", "It is not your turn yet"
+
+
+class PlaceExpiredError(ConflictError):
+    """The place was called and not claimed in time, or its pass is over."""
+
+    code, title = "place_expired", "Your turn is over: join again"
+
+
+class ChallengeError(OnsaleError):
+    """The proof of work is missing, wrong, too old, or another buyer's."""
+
+    code, status, title = "challenge_required", 403, "Solve the challenge first"
+
+
+class TooManyRequestsError(OnsaleError):
+    """More than the budget of this address or account allows."""
+
+    code, status, title = "too_many_requests", 429, "Too many requests"
+
+
 class HoldChangedError(ConflictError):
     """The hold changed while the order was being made; read it and try again."""
 

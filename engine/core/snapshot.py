@@ -96,6 +96,25 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
+class Room(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The waiting room as published; operators change a running one by the control API.
+
+    ``opens_at``: when the line is drawn and begins to move (wall-clock ms);
+    None: when the sale starts. ``rate``: how many are called every ``rate_ms``
+    at most. ``cap``: how many may be inside, or called and not yet in, at the
+    same time. The other times are on the sale clock.
+    """
+
+    on: bool = True
+    opens_at: int | None = None
+    pre_queue_ms: int = 1_800_000  # joining begins so long before the opening (FEATURES C2)
+    rate: int = 50  # FEATURES C3, as the three below
+    rate_ms: int = 5_000
+    cap: int = 500
+    claim_ms: int = 120_000  # to enter once called
+    shop_ms: int = 600_000  # to shop once inside
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a sale of one occurrence needs to know."""
 
@@ -126,3 +145,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     focus_y: float | None = None
     width: float = 0
     height: float = 0
+    room: Room = Room(on=False)

@@ -77,6 +77,7 @@ class Occurrence(Base):
 
     ``shard`` is where its sale lives in Redis and never changes. ``*_ms``:
     milliseconds of the sale clock. ``seat_map_id`` is NULL without seats.
+    ``room_*``: its waiting room (:class:`engine.core.snapshot.Room`) as published.
     """
 
     __tablename__ = "occurrences"
@@ -98,6 +99,14 @@ class Occurrence(Base):
     payment_window_ms: Mapped[int] = mapped_column(server_default="600000")
     max_per_order: Mapped[int] = mapped_column(server_default="10")
     max_per_buyer: Mapped[int | None]
+    room_on: Mapped[bool] = mapped_column(server_default="false")
+    room_opens_at: Mapped[Moment | None]
+    room_pre_queue_ms: Mapped[int] = mapped_column(server_default="1800000")
+    room_rate: Mapped[int] = mapped_column(server_default="50")
+    room_rate_ms: Mapped[int] = mapped_column(server_default="5000")
+    room_cap: Mapped[int] = mapped_column(server_default="500")
+    room_claim_ms: Mapped[int] = mapped_column(server_default="120000")
+    room_shop_ms: Mapped[int] = mapped_column(server_default="600000")
     created_at: Mapped[Moment] = mapped_column(server_default=func.now())
     updated_at: Mapped[Moment] = mapped_column(server_default=func.now(), onupdate=func.now())
 
@@ -113,6 +122,15 @@ class Occurrence(Base):
             name="times_range",
         ),
         CheckConstraint("max_per_order >= 1 AND max_per_buyer >= 1", name="limits_range"),
+        CheckConstraint(
+            "room_pre_queue_ms > 0 AND room_rate > 0 AND room_rate_ms > 0 AND room_cap > 0"
+            " AND room_claim_ms > 0 AND room_shop_ms > 0",
+            name="room_range",
+        ),
+        CheckConstraint(
+            "room_opens_at >= sale_starts_at AND room_opens_at < sale_ends_at",
+            name="room_opens_in_sale",
+        ),
         Index("ix_occurrences_starts_at", "starts_at"),
     )
 

@@ -11,6 +11,7 @@ from engine.db import (
     outbox,
     ticketing,
     venues,
+    waiting,
 )
 from engine.db.base import Base
 
@@ -24,4 +25,5 @@ __all__ = [
     "outbox",
     "ticketing",
     "venues",
+    "waiting",
 ]

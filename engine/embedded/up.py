@@ -106,7 +106,7 @@ class Up:
         if await asyncio.to_thread(_demo_is_wanted, self._addresses["DATABASE_URL"]):
             await self._errand("load", "load", _DEMO)
             await self._errand("publish", "publish", _DEMO_EVENT, "--all")
-        await self._supervisor.start(self._worker(), self._api())
+        await self._supervisor.start(self._worker(), self._control(), self._api())
 
     def _servers(self) -> list[Process]:
         """Return what is to be started of the servers that are not given; note their addresses."""
@@ -137,6 +137,8 @@ class Up:
             "ONSALE_API_PORT": str(port),
             "ONSALE_PUBLIC_URL": f"http://127.0.0.1:{port}",
             "ONSALE_WORKER_METRICS_PORT": str(keep.port("worker")),
+            "ONSALE_CONTROL_PORT": str(keep.port("control")),
+            "ONSALE_CONTROL_TOKEN": keep.secret("control"),
             "ONSALE_TOKEN_SECRET": keep.secret("token"),
             "STRIPE_SECRET_KEY": f"sk_test_{keep.secret('stripe')}",
             "STRIPE_PUBLISHABLE_KEY": f"pk_test_{keep.secret('stripe-publishable')}",
@@ -194,6 +196,17 @@ class Up:
             shared=True,
         )
 
+    def _control(self) -> Service:
+        return Service(
+            "control",
+            "engine.cli",
+            ["control", "--host", "127.0.0.1"],
+            port=int(self._addresses["ONSALE_CONTROL_PORT"]),
+            path="/health/ready",
+            log=self._installation.log("control"),
+            environment=self._child_environment(),
+        )
+
     async def _errand(self, name: str, *arguments: str) -> None:
         await self._supervisor.start(
             Errand(
@@ -216,6 +229,7 @@ class Up:
         say(
             f"  metrics        {url}/metrics, http://127.0.0.1:{settings.worker_metrics_port}/metrics"
         )
+        say(f"  control API    http://127.0.0.1:{settings.control_port}/docs")
         say(f"  Redis          {settings.redis_url}")
         say(f"  PostgreSQL     {settings.database_url}")
         say(f"  Stripe         {settings.stripe_api_base}")

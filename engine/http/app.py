@@ -1,157 +1,89 @@
-"""The application: routes, the one middleware, and what is opened and closed with it."""
+"""The application that buyers use: its routes, and what is opened and closed with it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from engine.core.errors import OnsaleError
-from engine.core.logs import REQUEST_ID
+from engine.core.live_tickets import LiveTickets
 from engine.core.tasks import end
 from engine.core.tokens import TokenSigner
 from engine.http import metrics as m
-from engine.http.endpoints import endpoint
-from engine.http.headers import REQUEST_ID_HEADER, request_id, security_headers
+from engine.http.door import DOOR, Door
 from engine.http.live import Feed
 from engine.http.live_feeds import Feeds
-from engine.http.openapi import openapi_bytes
+from engine.http.openapi import openapi, openapi_bytes
+from engine.http.parts import bare_app, metrics_of, with_provider, with_redis, with_sale
 from engine.http.pictures import PictureReader
-from engine.http.problems import http_error, problem_response, unexpected
-from engine.http.route import PATTERNS
+from engine.http.pulse import pulse
+from engine.http.queue_live import QueueCounts, QueueFeed
 from engine.http.routes import ROUTES
 from engine.http.seat_maps import SeatMaps
 from engine.http.state import (
     FEEDS,
+    LIVE_TICKETS,
     METRICS,
     OPENAPI,
-    PROVIDER,
+    QUEUE_COUNTS,
+    QUEUE_FEEDS,
     REDIS,
     SALE,
     SEAT_MAPS,
     SETTINGS,
     SIGNER,
 )
-from engine.payments.stripe import StripeProvider
-from engine.sale.service import Sale
+from engine.sale.waiting.board import Board
+from engine.sale.waiting.views import QueueView
 from engine.settings import Settings
-from engine.store.client import connect
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-UNROUTED = "none"  # the route's label in metrics when no route was found
 _SAMPLE_S = 1.0  # scrapes come every 10 s or so
 
 
 def make_metrics(processes: int = 1) -> m.Metrics:
     """Return the metrics of an installation; with several processes, make them before the fork."""
-    return m.Metrics([*(route.name for route in ROUTES), UNROUTED], processes)
+    return metrics_of(ROUTES, processes)
 
 
 def make_app(settings: Settings, metrics: m.Metrics | None = None) -> web.Application:
     """Return the application of one process. Nothing is opened before it starts."""
-    app = web.Application(
-        middlewares=[_edge_middleware(settings)], client_max_size=settings.body_bytes_max
-    )
-    app[SETTINGS] = settings
+    app = bare_app(settings, ROUTES, make_metrics() if metrics is None else metrics)
     app[SIGNER] = TokenSigner(settings.token_secret)
-    app[METRICS] = make_metrics() if metrics is None else metrics
-    app[OPENAPI] = openapi_bytes(ROUTES)
+    app[LIVE_TICKETS] = LiveTickets(settings.token_secret)
+    app[DOOR] = Door(settings)
+    app[OPENAPI] = openapi_bytes(openapi(ROUTES))
     app[SEAT_MAPS] = SeatMaps()
-    for route in ROUTES:
-        app.router.add_route(
-            route.method, _aiohttp_path(route.path), endpoint(route), name=route.name
-        )
-    app.cleanup_ctx.extend([_redis, _provider, _sale, _feeds, _samples])
+    app[QUEUE_COUNTS] = QueueCounts()
+    app.cleanup_ctx.extend([with_redis, with_provider, with_sale, _feeds, _samples, pulse])
     app.on_shutdown.append(_close_sockets)
     return app
 
 
-def _aiohttp_path(path: str) -> str:
-    """Return the path with the patterns of its parameters."""
-    for name, pattern in PATTERNS.items():
-        path = path.replace(f"{{{name}}}", f"{{{name}:{pattern}}}")
-    return path
-
-
-def _edge_middleware(settings: Settings) -> Callable[..., Awaitable[web.StreamResponse]]:
-    always = security_headers(settings.public_url)
-
-    @web.middleware
-    async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Give the request its id, render what it fails with, add the headers, count it."""
-        began = time.perf_counter()
-        identifier = request_id(request.headers.get(REQUEST_ID_HEADER))
-        REQUEST_ID.set(identifier)  # every request runs in a context of its own
-        response = await _answered(request, handler, identifier)
-        seconds = None
-        if not response.prepared:
-            seconds = time.perf_counter() - began
-            headers = response.headers
-            for name, value in always:
-                headers.setdefault(name, value)
-            headers[REQUEST_ID_HEADER] = identifier
-        resource = request.match_info.route.resource
-        route = UNROUTED if resource is None else resource.name or UNROUTED
-        request.app[METRICS].observe(route, response.status, seconds)
-        return response
-
-    return edge
-
-
-async def _answered(request: web.Request, handler: Handler, identifier: str) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except OnsaleError as error:
-        return problem_response(error, identifier)
-    except web.HTTPException as exception:
-        problem, headers = http_error(exception)
-        return problem_response(problem, identifier, headers)
-    except Exception as exception:  # noqa: BLE001 - the last resort: the caller gets no trace
-        return problem_response(unexpected(exception), identifier)
-
-
-async def _redis(app: web.Application) -> AsyncIterator[None]:
-    app[REDIS] = connect(app[SETTINGS].redis_url)
-    yield
-    await app[REDIS].aclose()
-
-
-async def _provider(app: web.Application) -> AsyncIterator[None]:
-    settings = app[SETTINGS]
-    app[PROVIDER] = StripeProvider(
-        secret_key=settings.stripe_secret_key,
-        publishable_key=settings.stripe_publishable_key,
-        webhook_secret=settings.stripe_webhook_secret,
-        api_base=settings.stripe_api_base,
-        timeout_s=settings.provider_timeout_s,
-    )
-    yield
-    await app[PROVIDER].close()
-
-
-async def _sale(app: web.Application) -> AsyncIterator[None]:
-    app[SALE] = Sale(app[SETTINGS], app[REDIS], app[PROVIDER])
-    await app[SALE].start()
-    yield
-    await app[SALE].stop()
-
-
 async def _feeds(app: web.Application) -> AsyncIterator[None]:
     settings, client, sale = app[SETTINGS], app[REDIS], app[SALE]
+    interval_s = settings.live_interval_ms / 1000
 
-    def make(occurrence: str) -> Feed:
-        return Feed(PictureReader(client, sale, occurrence), settings.live_interval_ms / 1000)
+    def seats(occurrence: str) -> Feed:
+        return Feed(PictureReader(client, sale, occurrence), interval_s)
 
-    app[FEEDS] = Feeds(make, settings.live_sockets_max)
+    def queue(occurrence: str) -> QueueFeed:
+        async def read() -> Board:
+            return await sale.waiting.board(occurrence)
+
+        async def look(buyers: Sequence[str]) -> list[QueueView | None]:
+            return await sale.waiting.statuses(buyers, occurrence)
+
+        return QueueFeed(read, look, interval_s, app[QUEUE_COUNTS])
+
+    app[FEEDS] = Feeds(seats, settings.live_sockets_max)
+    app[QUEUE_FEEDS] = Feeds(queue, settings.live_sockets_max)
     yield
 
 
 async def _close_sockets(app: web.Application) -> None:
     """Part from listeners; it runs before the server waits for requests, theirs included."""
-    await app[FEEDS].close()
+    await asyncio.gather(app[FEEDS].close(), app[QUEUE_FEEDS].close())
 
 
 async def _samples(app: web.Application) -> AsyncIterator[None]:
@@ -162,9 +94,14 @@ async def _samples(app: web.Application) -> AsyncIterator[None]:
 
 async def _sample(app: web.Application) -> None:
     metrics, feeds, sale = app[METRICS], app[FEEDS], app[SALE]
+    lines, counts = app[QUEUE_FEEDS], app[QUEUE_COUNTS]
     while True:
         metrics.sample(m.LIVE_SOCKETS, feeds.sockets)
         metrics.sample(m.LIVE_DROPPED, feeds.dropped)
+        metrics.sample(m.QUEUE_SOCKETS, lines.sockets)
+        metrics.sample(m.QUEUE_DROPPED, lines.dropped)
+        metrics.sample(m.QUEUE_BROADCASTS, counts.broadcasts)
+        metrics.sample(m.QUEUE_TOLD, counts.told)
         metrics.sample(m.FLUSHES, sale.batcher.flushes)
         metrics.sample(m.COMMANDS, sale.batcher.requests)
         metrics.sample(m.WAITING, sale.batcher.waiting)

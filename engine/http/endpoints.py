@@ -1,10 +1,13 @@
 """From a route to a handler of aiohttp: the checks that its description promises, in one order.
 
-Token (401), Idempotency-Key (400), media type (415), size (413), body and query (400).
+Token (401), who does it (400), Idempotency-Key (400), media type (415), size (413), body and query
+(400).
 """
 
 from __future__ import annotations
 
+import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,15 +16,23 @@ from aiohttp import hdrs, web
 
 from engine.core.errors import InvalidRequestError, UnauthorizedError
 from engine.core.tokens import Claims, TokenSigner
-from engine.http.errors import MediaTypeError
+from engine.http.errors import ActorError, MediaTypeError
 from engine.http.problems import malformed
-from engine.http.route import IDEMPOTENCY_HEADER, Call, Route, idempotency
-from engine.http.state import SIGNER
+from engine.http.route import (
+    ACTOR_HEADER,
+    ACTOR_PATTERN,
+    IDEMPOTENCY_HEADER,
+    Call,
+    Route,
+    idempotency,
+)
+from engine.http.state import SETTINGS, SIGNER
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BEARER = "Bearer "
 _JSON = "application/json"
+_ACTOR = re.compile(ACTOR_PATTERN)
 _encoder = msgspec.json.Encoder()
 
 
@@ -30,6 +41,20 @@ def authenticate(authorization: str | None, signer: TokenSigner) -> Claims:
     if authorization is None or not authorization.startswith(_BEARER):
         raise UnauthorizedError("Send Authorization: Bearer and a token from POST /v1/guests")
     return signer.verify(authorization[len(_BEARER) :])
+
+
+def authenticate_service(authorization: str | None, token: str) -> None:
+    """Raise :class:`UnauthorizedError` unless the Authorization header carries the token."""
+    expected = f"{_BEARER}{token}".encode()
+    # The time that this takes tells nothing about the token.
+    if not hmac.compare_digest((authorization or "").encode(errors="replace"), expected):
+        raise UnauthorizedError("Send Authorization: Bearer and the token ONSALE_CONTROL_TOKEN")
+
+
+def check_actor(actor: str | None) -> None:
+    """Raise :class:`ActorError` unless a header says who does it."""
+    if actor is None or _ACTOR.fullmatch(actor) is None:
+        raise ActorError(f"Send {ACTOR_HEADER}: who does it, 1 to 100 visible ASCII characters")
 
 
 def check_media_type(content_type: str | None) -> None:
@@ -58,6 +83,11 @@ def endpoint(route: Route) -> Endpoint:
         claims = None
         if route.buyer:
             claims = authenticate(headers.get(hdrs.AUTHORIZATION), request.app[SIGNER])
+        if route.service:
+            token = request.app[SETTINGS].control_token
+            authenticate_service(headers.get(hdrs.AUTHORIZATION), token)
+        if route.recorded:
+            check_actor(headers.get(ACTOR_HEADER))
         key, given = None, headers.get(IDEMPOTENCY_HEADER)
         raw = b""
         if decode is not None:

@@ -41,6 +41,12 @@ class IdempotencyKeyError(InvalidRequestError):
     code, title = "idempotency_key_invalid", "An Idempotency-Key is needed"
 
 
+class ActorError(InvalidRequestError):
+    """The X-Actor header is missing or malformed."""
+
+    code, title = "actor_invalid", "Say who does it"
+
+
 class OriginRefusedError(ForbiddenError):
     """A WebSocket was opened by a page of another site."""
 

@@ -10,11 +10,12 @@ from aiohttp import web
 from engine.core.errors import IdempotencyMismatchError
 from engine.core.times import rfc3339
 from engine.core.tokens import Claims
+from engine.http.door import DOOR, client_address
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import GuestRequest, GuestView
 from engine.http.state import SALE, SETTINGS, SIGNER
-from engine.store.guests import remember_guest
+from engine.store.remembered import remember
 
 _REMEMBERED_S = 86_400  # as long as every other idempotency key that is kept by time
 
@@ -30,14 +31,17 @@ async def create_guest(call: Call) -> web.Response:
     signer, settings = app[SIGNER], app[SETTINGS]
     request: GuestRequest = call.body
     key = call.required_key
+    # first of all: whoever is over the budget leaves nothing in the store
+    await app[DOOR].take_guest(app[SALE].batcher, client_address(call.request))
     claims = signer.guest(request.email, settings.guest_token_ttl_s)
-    kept = await remember_guest(
+    kept = await remember(
         app[SALE].batcher,
+        "guest",
         key.key_digest,
         msgspec.msgpack.encode(_Remembered(key.body_digest, claims)),
         _REMEMBERED_S,
     )
-    remembered = msgspec.msgpack.decode(kept, type=_Remembered)
+    remembered = msgspec.msgpack.decode(kept.value, type=_Remembered)
     if remembered.body_digest != key.body_digest:
         raise IdempotencyMismatchError("Use a new Idempotency-Key for another request")
     claims = remembered.claims

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import time
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
+from engine.http.broadcast import Broadcast, Wire, text_frame
+from engine.http.caching import etag_of
 from engine.http.schemas import AvailabilityView, CountView, LiveChanges, LiveSnapshot
 
-# Bytes a client may leave unread before it is dropped: the snapshot of 55,000 seats is 60 KiB, a
-# busy second of differences some 20 KiB, so this is several seconds of a stalled connection.
-SEND_BUFFER_MAX = 262_144
 # Differences kept for clients that come back: a minute at four a second.
 HISTORY_MAX = 240
 _HISTORY_SEATS_MAX = 200_000  # 30 MiB at worst; older differences go first
-_WRITES_A_TURN = 200  # at 12 us each; then other requests get their turn
 _REST = 3  # times as long as a turn took: 20,000 sockets (250 ms) take a quarter of a process
 _FAILURES_LOGGED = 20  # one line in so many failed readings: 5 s
 
@@ -53,33 +49,7 @@ class _Difference(NamedTuple):
     seats: list[tuple[int, int, str]]
 
 
-class Wire(Protocol):
-    """What a feed needs of a socket's transport."""
-
-    def write(self, data: bytes) -> None:
-        """Send, or keep until it can be sent."""
-
-    def get_write_buffer_size(self) -> int:
-        """Return the bytes kept."""
-
-    def is_closing(self) -> bool:
-        """Tell whether nothing can be sent any more."""
-
-    def abort(self) -> None:
-        """Close at once and forget what is kept."""
-
-
 Reader = Callable[[], Awaitable[Picture]]
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Return a whole WebSocket text message as a server sends it (RFC 6455, 5.2: unmasked)."""
-    length = len(payload)
-    if length <= 125:  # noqa: PLR2004 - the three forms of a frame's length in the RFC
-        return struct.pack("!BB", 0x81, length) + payload
-    if length <= 0xFFFF:  # noqa: PLR2004 - the same
-        return struct.pack("!BBH", 0x81, 126, length) + payload
-    return struct.pack("!BBQ", 0x81, 127, length) + payload
 
 
 def changed_seats(old: Iterable[bytes], new: Iterable[bytes]) -> list[tuple[int, int, str]]:
@@ -111,15 +81,19 @@ class Feed:
         self._reading: asyncio.Task[Picture] | None = None
         self._history: deque[_Difference] = deque(maxlen=HISTORY_MAX)
         self._history_seats = 0
-        self._wires: set[Wire] = set()
+        self._audience = Broadcast()
         self._loop: asyncio.Task[None] | None = None
         self._body: tuple[Picture, str, bytes] | None = None
-        self.dropped = 0
 
     @property
     def listeners(self) -> int:
         """The number of sockets."""
-        return len(self._wires)
+        return len(self._audience)
+
+    @property
+    def dropped(self) -> int:
+        """Sockets dropped for not reading."""
+        return self._audience.dropped
 
     async def picture(self, at_least: int = 0) -> Picture:
         """Return the picture, read within the last interval and not older than a version.
@@ -148,7 +122,7 @@ class Feed:
                 sections=[states.decode("ascii") for states in picture.sections],
             )
             body = _encoder.encode(view)
-            self._body = (picture, f'"{picture.version}-{zlib.crc32(body):08x}"', body)
+            self._body = (picture, etag_of(body, picture.version), body)
         return self._body[1:]
 
     async def join(self, wire: Wire, known: int | None) -> None:
@@ -159,21 +133,21 @@ class Feed:
         """
         picture = await self.picture(at_least=known or 0)
         wire.write(text_frame(self._first(picture, known)))
-        self._wires.add(wire)
+        self._audience.add(wire)
         if self._loop is None:
             self._loop = asyncio.create_task(self._run())
 
     def leave(self, wire: Wire) -> None:
         """Send nothing more to ``wire``; without listeners the readings end."""
-        self._wires.discard(wire)
-        if not self._wires and self._loop is not None:
+        self._audience.discard(wire)
+        if not self._audience and self._loop is not None:
             self._loop.cancel()
             self._loop = None
 
     async def close(self) -> None:
         """Stop reading."""
         tasks = [task for task in (self._loop, self._reading) if task is not None]
-        self._wires.clear()
+        self._audience.clear()
         self._loop = None
         for task in tasks:
             task.cancel()
@@ -237,7 +211,7 @@ class Feed:
             message = _encoder.encode(
                 LiveChanges(version=new.version, from_=old.version, seats=seats, counts=counts)
             )
-        await self._broadcast(text_frame(message))
+        await self._audience.send(text_frame(message))
         return new
 
     def _remember(self, difference: _Difference) -> None:
@@ -247,19 +221,6 @@ class Feed:
         self._history_seats += len(difference.seats)
         while self._history_seats > _HISTORY_SEATS_MAX:
             self._history_seats -= len(self._history.popleft().seats)
-
-    async def _broadcast(self, frame: bytes) -> None:
-        for count, wire in enumerate(tuple(self._wires), 1):
-            if wire.is_closing():
-                self._wires.discard(wire)
-            elif wire.get_write_buffer_size() > SEND_BUFFER_MAX:
-                self._wires.discard(wire)
-                self.dropped += 1
-                wire.abort()
-            else:
-                wire.write(frame)
-            if count % _WRITES_A_TURN == 0:
-                await asyncio.sleep(0)
 
     async def _run(self) -> None:
         failures, took_s = 0, 0.0

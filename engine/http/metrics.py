@@ -44,13 +44,28 @@ REQUESTS = Definition("http_requests", "Requests answered, by route and status."
 LATENCY = Definition("http_request_seconds", "Time from the head of a request to its response.")
 
 # Set by every process once a second. Commands divided by flushes is the mean size of a batch.
-LIVE_SOCKETS = Definition("live_sockets", "Open WebSocket connections.", "gauge")
+LIVE_SOCKETS = Definition("live_sockets", "Open live connections to seat maps.", "gauge")
 LIVE_DROPPED = Definition("live_sockets_dropped", "Sockets dropped for being slow.")
+QUEUE_SOCKETS = Definition("queue_sockets", "Open live connections to lines.", "gauge")
+QUEUE_DROPPED = Definition("queue_sockets_dropped", "Those dropped for being slow.")
+QUEUE_BROADCASTS = Definition("queue_broadcasts", "Messages to all live connections of a line.")
+QUEUE_TOLD = Definition("queue_messages", "Messages to single ones: called, inside, over.")
 FLUSHES = Definition("batch_flushes", "Round trips to the store with commands of the sale.")
 COMMANDS = Definition("batch_commands", "Commands of the sale sent to the store.")
 WAITING = Definition("batch_waiting", "Commands waiting for the next flush.", "gauge")
 BACKLOG = Definition("backlog_records", "Records not yet in PostgreSQL.", "largest")
-SAMPLES = (LIVE_SOCKETS, LIVE_DROPPED, FLUSHES, COMMANDS, WAITING, BACKLOG)
+SAMPLES = (
+    LIVE_SOCKETS,
+    LIVE_DROPPED,
+    QUEUE_SOCKETS,
+    QUEUE_DROPPED,
+    QUEUE_BROADCASTS,
+    QUEUE_TOLD,
+    FLUSHES,
+    COMMANDS,
+    WAITING,
+    BACKLOG,
+)
 
 _WORD = 8
 _US = 1_000_000
@@ -89,6 +104,17 @@ class Metrics:
         base += len(STATUSES)
         slab[base + bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         slab[base + len(LATENCY_BOUNDS_S) + 1] += int(seconds * _US)
+
+    def counted(self, route: str) -> tuple[dict[int, int], list[int]]:
+        """Return what this process has counted of a route.
+
+        Requests by status, and by time: up to each of ``LATENCY_BOUNDS_S``, and above.
+        """
+        base = self._index[route]
+        times = base + len(STATUSES)
+        statuses = self._slab[base:times].tolist()
+        buckets = self._slab[times : times + len(LATENCY_BOUNDS_S) + 1].tolist()
+        return dict(zip(STATUSES, statuses, strict=True)), buckets
 
     def sample(self, definition: Definition, value: int) -> None:
         """Set this process's value of one of ``SAMPLES``."""

@@ -13,10 +13,12 @@ from engine.core.errors import (
     IdempotencyMismatchError,
     InvalidRequestError,
     OnsaleError,
+    QueueClosedError,
     StoreUnavailableError,
     UnauthorizedError,
 )
 from engine.http.errors import (
+    ActorError,
     BodyTooLargeError,
     IdempotencyKeyError,
     MediaTypeError,
@@ -25,6 +27,8 @@ from engine.http.errors import (
 from engine.http.headers import REQUEST_ID_HEADER
 from engine.http.problems import CONTENT_TYPE, Problem, describe
 from engine.http.route import (
+    ACTOR_HEADER,
+    ACTOR_PATTERN,
     IDEMPOTENCY_HEADER,
     KEY_LENGTH_MAX,
     KEY_LENGTH_MIN,
@@ -40,11 +44,17 @@ _KEY_DESCRIPTION = (
     "A new random value (a UUID, say) for every new request, the same one when it is repeated: "
     "then the answer is the same and nothing is done twice. Keep it to yourself."
 )
+_ACTOR_DESCRIPTION = "Who does it: a person's account name, say. It goes into the record."
+_SCHEMES = {
+    "guest": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "service": {"type": "http", "scheme": "bearer"},
+}
 _DESCRIPTION = """\
 A flash-sale engine for ticketed events: every seat sold exactly once, in a fair order.
 
-Get a token (`POST /v1/guests`), choose an occurrence (`GET /v1/occurrences`), hold tickets,
-check out, pay with the client secret of the answer, and read the order.
+Get a token (`POST /v1/guests`), choose an occurrence (`GET /v1/occurrences`), stand in line where
+there is a waiting room, hold tickets, check out, pay with the client secret of the answer, and read
+the order.
 
 Amounts are integers in minor units of the currency beside them. Times are RFC 3339 in UTC;
 fields that end in `_in_ms` count down from the moment of the answer. Failures are problem
@@ -52,7 +62,9 @@ documents (RFC 9457) whose `code` is stable; 429 and 503 carry `Retry-After`.
 """
 
 
-def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+def openapi(
+    routes: Sequence[Route], title: str = "Onsale", description: str = _DESCRIPTION
+) -> dict[str, Any]:
     """Return the document for these routes."""
     schemas, components = msgspec.json.schema_components(_structs(routes), ref_template=_REFERENCE)
     references = dict(zip(_structs(routes), schemas, strict=True))
@@ -70,7 +82,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
             components.pop(route.query.__name__, None)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Onsale", "version": "1", "description": _DESCRIPTION},
+        "info": {"title": title, "version": "1", "description": description},
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
@@ -78,7 +90,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
             "schemas": components,
             "headers": {
                 "RequestId": _header("The request's id, as it is in the logs."),
-                "RetryAfter": _header("Seconds to wait before the next try.", "integer"),
+                "RetryAfter": _header("Seconds to wait, where a wait helps.", "integer"),
             },
             "examples": {
                 error.code: {"value": describe(error)}
@@ -86,29 +98,37 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
                 for error in errors_of(route)
             },
             "securitySchemes": {
-                "guest": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                name: scheme
+                for name, scheme in _SCHEMES.items()
+                if any(_security(route) == name for route in routes)
             },
         },
     }
 
 
-def openapi_bytes(routes: Sequence[Route]) -> bytes:
-    """Return the document as JSON, two spaces an indent."""
-    return orjson.dumps(openapi(routes), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+def openapi_bytes(document: dict[str, Any]) -> bytes:
+    """Return a document as JSON, two spaces an indent."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _security(route: Route) -> str | None:
+    return "guest" if route.buyer else "service" if route.service else None
 
 
 def errors_of(route: Route) -> list[type[OnsaleError]]:
     """Return every error that a route can answer with: its own, and those of its checks."""
     found: list[type[OnsaleError]] = list(route.errors)
-    if route.buyer:
+    if _security(route) is not None:
         found.append(UnauthorizedError)
+    if route.recorded:
+        found.append(ActorError)
     if route.idempotency != "ignored":
         found += [IdempotencyKeyError, IdempotencyMismatchError]
     if route.body is not None:
         found += [InvalidRequestError, MediaTypeError, BodyTooLargeError]
     if route.query is not None:
         found.append(InvalidRequestError)
-    if route.path.startswith("/v1/"):
+    if route.path.startswith(("/v1/", "/control/")):
         found.append(StoreUnavailableError)
     found.append(UnexpectedError)
     return list(dict.fromkeys(found))
@@ -148,8 +168,9 @@ def _operation(
             "required": not route.body_optional,
             "content": {"application/json": {"schema": references[route.body]}},
         }
-    if route.buyer:
-        operation["security"] = [{"guest": []}]
+    security = _security(route)
+    if security is not None:
+        operation["security"] = [{security: []}]
     return operation
 
 
@@ -169,12 +190,16 @@ def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]
         found.append(
             _parameter(IDEMPOTENCY_HEADER, "header", schema, _KEY_DESCRIPTION, required=required)
         )
+    if route.recorded:
+        schema = {"type": "string", "pattern": ACTOR_PATTERN}
+        found.append(_parameter(ACTOR_HEADER, "header", schema, _ACTOR_DESCRIPTION))
     for name, description in route.headers.items():
         found.append(_parameter(name, "header", {"type": "string"}, description, required=False))
     if route.query is not None:
         struct = components[route.query.__name__]
         for name, schema in struct["properties"].items():
-            found.append(_parameter(name, "query", schema, required=False))
+            required = name in struct.get("required", ())
+            found.append(_parameter(name, "query", schema, required=required))
     return found
 
 
@@ -216,7 +241,7 @@ def _failures(
     found = {}
     for status, errors in sorted(by_status.items()):
         headers = {REQUEST_ID_HEADER: {"$ref": "#/components/headers/RequestId"}}
-        if status in _RETRY_STATUSES:
+        if status in _RETRY_STATUSES or QueueClosedError in errors:
             headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
         found[str(status)] = {
             "description": "; ".join(f"`{error.code}`: {error.title}" for error in errors),

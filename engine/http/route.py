@@ -17,6 +17,8 @@ from engine.http.errors import IdempotencyKeyError
 from engine.sale.requests import Idempotency
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+ACTOR_HEADER = "X-Actor"
+ACTOR_PATTERN = "^[!-~]{1,100}$"  # visible ASCII characters
 KEY_LENGTH_MIN, KEY_LENGTH_MAX = 16, 255
 _DIGEST_BYTES = 16
 
@@ -37,6 +39,11 @@ class Call:
         if self.claims is None:
             raise LookupError("the route does not ask for a buyer")
         return self.claims.sub
+
+    @property
+    def actor(self) -> str:
+        """Who the caller says does it. Only for commands of the control API."""
+        return self.request.headers[ACTOR_HEADER]
 
     @property
     def required_key(self) -> Idempotency:
@@ -69,7 +76,8 @@ class Route:
 
     ``path`` has parameters in braces; ``PATTERNS`` says what each looks like.
     ``body``: the struct of the JSON body; None: the handler reads the body itself, if any.
-    ``messages``: what a WebSocket sends. ``buyer``: a token is needed.
+    ``messages``: what a WebSocket sends. ``buyer``: a buyer's token is needed;
+    ``service``: the control API's, and of commands who does it.
     ``idempotency``: whether the header must, may or does not count.
     """
 
@@ -88,13 +96,21 @@ class Route:
     errors: tuple[type[OnsaleError], ...] = ()
     messages: tuple[type[msgspec.Struct], ...] = ()
     buyer: bool = False
+    service: bool = False
     idempotency: Literal["required", "accepted", "ignored"] = "ignored"
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it is a command of the control API: who does it goes into the record."""
+        return self.service and self.method != "GET"
 
 
 PATTERNS = {  # of the parameters in paths; what does not match is no path
     "occurrence": "[0-9a-f]{32}",
     "hold": "[0-9a-f]{32}",
     "order": "[0-9a-f]{32}",
+    "step": "(?:open|pause|resume|drain|close|on|off)",
+    "asset": r"[a-z0-9.-]{1,60}\.[0-9a-f]{16}\.(?:js|css)",
     "event": "[a-z0-9][a-z0-9-]{0,99}",
 }
 

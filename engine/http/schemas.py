@@ -15,6 +15,7 @@ from msgspec import Meta
 from engine.core.money import Fees
 from engine.core.snapshot import SeatKind, TicketKind
 from engine.sale.requests import Email
+from engine.sale.stock import TicketState
 
 PAGE_MAX = 100
 _PAGE = 20
@@ -101,9 +102,6 @@ class TierView(msgspec.Struct, kw_only=True):
     name: str
     price: int
     ends_at: Moment | None
-
-
-TicketState = Literal["available", "sold_out", "not_yet", "ended"]
 
 
 class TicketTypeView(msgspec.Struct, kw_only=True):

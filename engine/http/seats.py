@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
-from aiohttp import WSCloseCode, WSMsgType, hdrs, web
-from yarl import URL
+from aiohttp import WSCloseCode, hdrs, web
 
 from engine.core.errors import OnsaleError
-from engine.core.logs import REQUEST_ID
-from engine.http.errors import OriginRefusedError, UpgradeNeededError
-from engine.http.headers import REQUEST_ID_HEADER
+from engine.http.caching import not_modified, shared
 from engine.http.live import Feed
 from engine.http.route import Call
 from engine.http.schemas import LiveQuery
+from engine.http.sockets import check_origin, make_socket, until_gone
 from engine.http.state import FEEDS, SALE, SEAT_MAPS, SETTINGS
 
 # A map never changes under its ETag, but a publication may bring another: so it is asked for again.
 _MAP_CACHE = "public, max-age=60"
 _AVAILABILITY_CACHE = "no-cache"  # may be kept, but is asked about each time: mostly 304
-_HEARTBEAT_S = (20.0, 30.0)  # below the minute of silence at which proxies give up; spread evenly
-_MESSAGE_BYTES_MAX = 1_024  # clients have nothing to say here
-_CLOSE_TIMEOUT_S = 2.0
-
-
-def _not_modified(request: web.Request, etag: str) -> bool:
-    """Tell whether the caller has this version (RFC 9110, 13.1.2: weak comparison)."""
-    given = request.headers.get(hdrs.IF_NONE_MATCH, "")
-    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
-    return etag in tags or "*" in tags
 
 
 async def read_seat_map(call: Call) -> web.Response:
@@ -43,7 +30,7 @@ async def read_seat_map(call: Call) -> web.Response:
         hdrs.CACHE_CONTROL: _MAP_CACHE,
         hdrs.VARY: hdrs.ACCEPT_ENCODING,
     }
-    if _not_modified(request, etag):
+    if not_modified(request, etag):
         return web.Response(status=304, headers=headers)
     body = seat_map.body
     if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
@@ -57,20 +44,7 @@ async def read_availability(call: Call) -> web.Response:
     app, occurrence = call.request.app, call.path("occurrence")
     await app[SALE].published(occurrence)
     etag, body = await app[FEEDS].of(occurrence).body()
-    headers = {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: _AVAILABILITY_CACHE}
-    if _not_modified(call.request, etag):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-def check_origin(request: web.Request, public_url: str) -> None:
-    """Raise :class:`OriginRefusedError` for a browser's page that is not of this site.
-
-    Programs send no Origin and are let in: they could send any.
-    """
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None and origin != str(URL(public_url).origin()):
-        raise OriginRefusedError("Open the connection from a page of this site")
+    return shared(call.request, body, etag, _AVAILABILITY_CACHE)
 
 
 async def watch(call: Call) -> web.StreamResponse:
@@ -81,16 +55,8 @@ async def watch(call: Call) -> web.StreamResponse:
     await app[SALE].published(occurrence)
     feeds = app[FEEDS]
     feed = feeds.of(occurrence)
-    socket = web.WebSocketResponse(
-        heartbeat=random.uniform(*_HEARTBEAT_S),  # noqa: S311 - spreads the pings, hides nothing
-        timeout=_CLOSE_TIMEOUT_S,
-        max_msg_size=_MESSAGE_BYTES_MAX,
-        compress=False,
-    )
-    if not socket.can_prepare(request):
-        raise UpgradeNeededError("Connect with a WebSocket client")
+    socket = make_socket(request)
     await feed.picture()  # fails as a plain response, while there still can be one
-    socket.headers[REQUEST_ID_HEADER] = REQUEST_ID.get()
     with feeds.counted(socket):
         await socket.prepare(request)
         if request.transport is not None:  # else it went while the handshake was under way
@@ -103,10 +69,7 @@ async def _serve(
 ) -> None:
     try:
         await feed.join(wire, known)
-        message = await socket.receive()
-        # Clients have nothing to say here; one that goes has closed the socket already.
-        talked = message.type in {WSMsgType.TEXT, WSMsgType.BINARY}
-        await socket.close(code=WSCloseCode.POLICY_VIOLATION if talked else WSCloseCode.OK)
+        await until_gone(socket)
     except OnsaleError:
         await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
     finally:

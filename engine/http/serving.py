@@ -25,6 +25,7 @@ from aiohttp import web
 from engine.core.garbage import look_seldom
 from engine.core.logs import configure_logs
 from engine.http.app import make_app, make_metrics
+from engine.http.control_app import make_control_app
 from engine.http.hot import HotServer
 from engine.http.metrics import Metrics
 from engine.settings import Settings
@@ -54,6 +55,36 @@ def make_runner(app: web.Application, *, shutdown_timeout_s: float = 60.0) -> we
         keepalive_timeout=_KEEP_ALIVE_S,
         shutdown_timeout=shutdown_timeout_s,
     )
+
+
+async def serve_control(settings: Settings) -> None:
+    """Serve the control API until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(
+        make_control_app(settings),
+        handler_cancellation=False,
+        access_log=None,
+        shutdown_timeout=_GRACE_S,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.control_host, settings.control_port).start()
+        address = f"{settings.control_host}:{settings.control_port}"
+        _log.info("serving the control API", extra={"address": address})
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def run_control(settings: Settings) -> None:
+    """Serve the control API until told to stop."""
+    configure_logs()
+    look_seldom()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve_control(settings))
 
 
 async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) -> None:

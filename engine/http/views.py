@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from engine.core.snapshot import Snapshot, TicketType, Tier
+from engine.core.snapshot import Snapshot, TicketType
 from engine.core.times import rfc3339
 from engine.http.schemas import (
     CountView,
@@ -14,10 +14,10 @@ from engine.http.schemas import (
     OccurrenceSummary,
     OccurrenceView,
     SaleWindow,
-    TicketState,
     TicketTypeView,
     TierView,
 )
+from engine.sale import stock
 
 EVENT_OCCURRENCES_MAX = 100  # of an event; /v1/occurrences lists all
 
@@ -70,8 +70,8 @@ def counts(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> dict[str
     """Return what is free of each ticket type, by its code."""
     return {
         kind.code: CountView(
-            free=(left := _free(snapshot, kind, free, now_ms)),
-            state=_state(snapshot, kind, left, now_ms),
+            free=(left := stock.left(snapshot, kind, free, now_ms)),
+            state=stock.state(snapshot, kind, left, now_ms),
         )
         for kind in snapshot.ticket_types
     }
@@ -101,51 +101,11 @@ def order_of(snapshot: Snapshot) -> tuple[int, str]:
     return snapshot.starts_at, snapshot.occurrence
 
 
-def current_tier(kind: TicketType, free: Mapping[str, int], now_ms: int) -> Tier | None:
-    """Return the first tier with an open window and stock left; None if there is none."""
-    return next(
-        (
-            tier
-            for tier in _open_tiers(kind.tiers, now_ms)
-            if tier.capacity is None or free.get(f"tier:{kind.code}/{tier.code}", 0) > 0
-        ),
-        None,
-    )
-
-
-def _open_tiers(tiers: Sequence[Tier], now_ms: int) -> list[Tier]:
-    return [
-        tier
-        for tier in tiers
-        if (tier.starts_at is None or tier.starts_at <= now_ms)
-        and (tier.ends_at is None or now_ms < tier.ends_at)
-    ]
-
-
-def _free(snapshot: Snapshot, kind: TicketType, free: Mapping[str, int], now_ms: int) -> int:
-    """Return how many of a type can be had: the least of its pools, if a price applies at all."""
-    names = [f"quota:{snapshot.quotas[index].code}" for index in kind.quotas]
-    if kind.category is not None:
-        names.append(f"category:{snapshot.categories[kind.category].name}")
-    left = min((free.get(name, 0) for name in names), default=0)
-    return left if current_tier(kind, free, now_ms) is not None else 0
-
-
-def _state(snapshot: Snapshot, kind: TicketType, left: int, now_ms: int) -> TicketState:
-    starts_at = max(snapshot.sale_starts_at, kind.sale_starts_at or 0)
-    ends_at = min(snapshot.sale_ends_at, kind.sale_ends_at or snapshot.sale_ends_at)
-    if now_ms < starts_at:
-        return "not_yet"
-    if now_ms >= ends_at:
-        return "ended"
-    return "available" if left >= kind.min_per_order else "sold_out"
-
-
 def _ticket_type(
     snapshot: Snapshot, kind: TicketType, free: Mapping[str, int], now_ms: int
 ) -> TicketTypeView:
-    tier = current_tier(kind, free, now_ms)
-    left = _free(snapshot, kind, free, now_ms)
+    tier = stock.current_tier(kind, free, now_ms)
+    left = stock.left(snapshot, kind, free, now_ms)
     return TicketTypeView(
         code=kind.code,
         name=kind.name,
@@ -158,7 +118,7 @@ def _ticket_type(
             code=tier.code, name=tier.name, price=tier.price, ends_at=_moment(tier.ends_at)
         ),
         free=left,
-        state=_state(snapshot, kind, left, now_ms),
+        state=stock.state(snapshot, kind, left, now_ms),
         min_per_order=kind.min_per_order,
         max_per_order=kind.max_per_order,
         max_per_buyer=kind.max_per_buyer,

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from engine.core.errors import MustStopError
 from engine.persist import dead_letters, metrics
 from engine.persist.names import NamesCache
-from engine.persist.records import Entry, Record
+from engine.persist.records import AnyRecord, Entry
 from engine.persist.tables import Connected
 from engine.persist.writer import BAD_DATA, write_records
 
@@ -32,7 +32,7 @@ class Applier:
         self._dead_max = dead_max
         self._cache = NamesCache(client)
 
-    async def apply(self, records: Sequence[Record]) -> None:
+    async def apply(self, records: Sequence[AnyRecord]) -> None:
         """Write all records, in one transaction unless some of them are bad.
 
         When it returns, each of them is committed, in its tables or as a dead
@@ -63,7 +63,7 @@ class Applier:
                 " `onsale dead-letters replay`, and start the worker again"
             )
 
-    async def _apply(self, connection: Connected, records: Sequence[Record]) -> None:
+    async def _apply(self, connection: Connected, records: Sequence[AnyRecord]) -> None:
         try:
             with metrics.COMMIT_SECONDS.time():
                 await write_records(connection, records, self._cache)
@@ -77,7 +77,7 @@ class Applier:
                 await self._park(connection, records[0].entry, error)
 
     async def _seat_is_free_by_now(
-        self, connection: Connected, record: Record, error: Exception
+        self, connection: Connected, record: AnyRecord, error: Exception
     ) -> bool:
         """Write a record after all whose seat another consumer was about to give back."""
         if not isinstance(error, asyncpg.UniqueViolationError):

@@ -184,7 +184,7 @@ class Audit:
                 try:
                     orders.add(_decoder.decode(fields[b"o"]).id)
                 except (KeyError, ValueError):
-                    continue  # a poisoned one: it will be parked, and found there
+                    continue  # a waiting room's, or a poisoned one that will be parked
             await self._comparison.add_in_flight(orders)
         return records
 

@@ -1,4 +1,4 @@
-"""``onsale audit``, ``onsale rebuild``, ``onsale dead-letters list`` and ``replay``."""
+"""``onsale audit``, ``rebuild``, ``fairness``, ``dead-letters list`` and ``replay``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.core.errors import StoreUnavailableError
+from engine.core.errors import NotFoundError, StoreUnavailableError
 from engine.core.logs import configure_logs
 from engine.db.session import unavailable_named
 from engine.persist.consumer import connect_pool
@@ -174,6 +174,30 @@ async def _rebuild(occurrence: str, *, force: bool) -> int:
         f" order has their stock: {restored.holds_dropped}. Now run: onsale audit {occurrence}"
     )
     return 0
+
+
+@click.command()
+@click.argument("occurrence", type=OccurrenceId())
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def fairness(occurrence: str, as_json: bool) -> None:
+    """Count who came in ahead of the turn in the line of OCCURRENCE (an id).
+
+    Reckoned from the line's records in PostgreSQL. Exit code 1 when anybody did.
+    """
+    _run(_fairness(occurrence, as_json=as_json))
+
+
+async def _fairness(occurrence: str, *, as_json: bool) -> int:
+    from engine.persist import display
+    from engine.persist.fairness import read_fairness
+
+    async with _servers() as servers, servers.pool.acquire() as connection:
+        known = await connection.fetchval("SELECT 1 FROM occurrences WHERE id = $1", occurrence)
+        if known is None:
+            raise NotFoundError(f"PostgreSQL has no occurrence {occurrence}")
+        report = await read_fairness(connection, occurrence)
+    display.show_fairness(report, as_json=as_json)
+    return int(report.inversions > 0)
 
 
 @click.group("dead-letters")

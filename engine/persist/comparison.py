@@ -110,7 +110,7 @@ class Comparison:
         return await self._run("refunds owed", "payments", statements.OWED, occurrence, before_ms)
 
     async def totals(self, occurrence: str) -> dict[str, int]:
-        """Return ``orders``, valid ``tickets``, ``captured`` and ``refunded`` money."""
+        """Return ``orders``, valid ``tickets``, ``queue_events``, ``captured`` and ``refunded``."""
         return dict(await self._connection.fetchrow(statements.TOTALS, occurrence))
 
     async def _compare(self, table: Table, occurrence: str) -> Check:

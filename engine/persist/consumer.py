@@ -24,7 +24,7 @@ from engine.core.errors import DatabaseUnavailableError, OnsaleError
 from engine.core.ids import new_id
 from engine.persist import metrics, tables
 from engine.persist.applier import Applier
-from engine.persist.records import Entry, Record, decode
+from engine.persist.records import AnyRecord, Entry, Record, decode, read_entry
 from engine.store.keys import STREAMS
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Batch:
     """Entries by lane, the ones that are no records apart. An entry is in it once."""
 
     def __init__(self) -> None:
-        self.lanes: list[list[Record]] = [[] for _ in range(LANES)]
+        self.lanes: list[list[AnyRecord]] = [[] for _ in range(LANES)]
         self.bad: list[tuple[Entry, ValueError]] = []
         self._seen: set[tuple[str, bytes]] = set()
 
@@ -69,19 +69,19 @@ class Batch:
             if (stream, entry_id) in self._seen:
                 continue
             self._seen.add((stream, entry_id))
-            entry = Entry(
-                stream,
-                entry_id.decode(),
-                fields.get(b"k", b"").decode(errors="replace"),
-                fields.get(b"o", b""),
-            )
+            entry = read_entry(stream, entry_id, fields)
             try:
                 record = decode(entry)
-                lane = int(record.order.id[-1:], 16) % LANES
+                lane = self._lane(record)
             except ValueError as error:
                 self.bad.append((entry, error))
             else:
-                self.lanes[lane].append(record)
+                lane.append(record)
+
+    def _lane(self, record: AnyRecord) -> list[AnyRecord]:
+        if isinstance(record, Record):
+            return self.lanes[int(record.order.id[-1:], 16) % LANES]
+        return min(self.lanes, key=len)  # rows of waiting rooms wait for no other row
 
 
 class Consumer:
@@ -249,7 +249,7 @@ class Consumer:
             if result is not None:
                 raise result
 
-    async def _write_lane(self, records: list[Record]) -> None:
+    async def _write_lane(self, records: list[AnyRecord]) -> None:
         """Write and acknowledge records; what is left of them is to be tried again."""
         while records:
             part = records[: self._batch]

@@ -1,4 +1,4 @@
-"""How an audit looks: a table for people, JSON for programs."""
+"""How an audit and a report of fairness look: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.persist.fairness import Fairness
 from engine.persist.findings import Report
 
 _LISTED = 10  # findings of one check in the table; the JSON has more
@@ -36,6 +37,28 @@ def show(reports: list[Report], *, unwritten: int, as_json: bool) -> None:
         )
 
 
+def show_fairness(report: Fairness, *, as_json: bool) -> None:
+    """Print the report of a line to stdout."""
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())  # noqa: T201 - the command's output
+        return
+    console = Console()
+    if not report.calls and not report.inversions:
+        console.print("Nobody has been called in yet.")
+        return
+    correlation = report.order_of_entry_correlation
+    lines = [
+        f"called in: {report.called:,} people, in {report.calls:,} steps",
+        f"entered: {report.entered:,}; did not come so far: {report.no_shows:,}",
+        "order of entry against number: "
+        + ("nothing to compare yet" if correlation is None else f"{correlation:.4f} (Spearman)"),
+        f"came in ahead of the turn: {report.inversions:,}",
+        *(f"  {finding}" for finding in report.findings),
+    ]
+    for line in lines:
+        console.print(escape(line), soft_wrap=True, highlight=False)
+
+
 def _show(console: Console, report: Report) -> None:
     verdict = "[green]everything agrees" if report.ok else "[red]NOT everything agrees"
     name = escape(report.event or "occurrence")
@@ -43,8 +66,8 @@ def _show(console: Console, report: Report) -> None:
     console.print(_table(report))
     console.print(
         f"orders {report.orders}, tickets {report.tickets}, captured {report.captured} and given"
-        f" back {report.refunded} (minor units {report.currency}), records on their way"
-        f" {report.in_flight}",
+        f" back {report.refunded} (minor units {report.currency}), records of the waiting room"
+        f" {report.queue_events}, records on their way {report.in_flight}",
         soft_wrap=True,
     )
 

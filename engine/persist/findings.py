@@ -41,6 +41,7 @@ class Report(msgspec.Struct, kw_only=True):
     currency: str = ""
     orders: int = 0
     tickets: int = 0
+    queue_events: int = 0  # what happened in its waiting room; not compared with anything
     captured: int = 0
     refunded: int = 0
     in_flight: int = 0  # records of the shard that PostgreSQL does not have yet

@@ -1,4 +1,4 @@
-"""What an order's records become in PostgreSQL: pure functions from records to rows.
+"""What records become in PostgreSQL: pure functions from records to rows.
 
 A row is a tuple in the order of its table's columns in
 :mod:`engine.persist.tables`; ids are hex text and times ms since the epoch, as
@@ -11,14 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from engine.core.documents import Order, Payment
 from engine.core.ids import TICKETS_PER_ORDER_MAX, order_number, ticket_number
 from engine.persist.names import Names
-from engine.persist.records import Record
+from engine.persist.records import QueueEvent, Record
 
 Row = tuple[Any, ...]
 
 _LOW_BITS = (1 << 62) - 1
+_QUEUE_COLUMNS = frozenset(("occurrence", "at", "number", "buyer"))  # the rest is the detail
 _STATUS = 5  # in a ticket's row; "void" sorts after "valid"
 
 
@@ -32,6 +35,7 @@ class Rows:
     payments: list[Row] = field(default_factory=list)
     order_events: list[Row] = field(default_factory=list)
     ledger_entries: list[Row] = field(default_factory=list)
+    queue_events: list[Row] = field(default_factory=list)
 
 
 def ticket_ids(order: str, count: int) -> list[str]:
@@ -89,6 +93,30 @@ def add_order(rows: Rows, order: Order, names: Names, document: bytes) -> None:
         rows.payments.append(_payment(order, order.payment))
     if order.confirmed_at:
         rows.tickets += _tickets(order, names)
+
+
+def queue_rows(events: Iterable[QueueEvent]) -> list[Row]:
+    """Return the rows of waiting rooms' records, sorted by key.
+
+    Members that this version does not know are kept. Raises ``ValueError`` for
+    a document that is no map.
+    """
+    return sorted(map(_queue_row, events), key=lambda row: row[:2])
+
+
+def _queue_row(event: QueueEvent) -> Row:
+    record, entry = event.record, event.entry
+    members = msgspec.msgpack.decode(entry.document, type=dict[str, Any])
+    detail = {name: value for name, value in members.items() if name not in _QUEUE_COLUMNS}
+    return (
+        record.occurrence,
+        entry.id,
+        event.kind,
+        record.at,
+        record.number or None,
+        record.buyer or None,
+        msgspec.json.encode(detail).decode(),
+    )
 
 
 def _key(record: Record) -> tuple[str, str, int]:

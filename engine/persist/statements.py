@@ -86,6 +86,7 @@ OWED: Final = """
 TOTALS: Final = """
     SELECT (SELECT count(*) FROM orders WHERE occurrence_id = $1) AS orders,
            (SELECT count(*) FROM tickets WHERE occurrence_id = $1 AND status = 'valid') AS tickets,
+           (SELECT count(*) FROM queue_events WHERE occurrence_id = $1) AS queue_events,
            coalesce(sum(captured), 0)::int8 AS captured,
            coalesce(sum(refunded), 0)::int8 AS refunded
     FROM payments WHERE occurrence_id = $1"""

@@ -229,6 +229,19 @@ LEDGER_ENTRIES: Final = Table(
         "posted_at": "timestamptz",
     },
 )
+QUEUE_EVENTS: Final = Table(
+    "queue_events",
+    ("occurrence_id", "entry"),
+    {
+        "occurrence_id": "uuid",
+        "entry": "text",
+        "kind": "text",
+        "happened_at": "timestamptz",
+        "number": "int8",
+        "buyer": "text",
+        "detail": "jsonb",
+    },
+)
 
-
+# What an order is written to.
 TABLES: Final = (ORDERS, ORDER_LINES, TICKETS, PAYMENTS, ORDER_EVENTS, LEDGER_ENTRIES)

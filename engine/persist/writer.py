@@ -10,6 +10,9 @@ tickets, payment and postings, which no pending order has. Those go in by COPY,
 everything else by ``INSERT ... ON CONFLICT``, at three times the cost. When
 another consumer commits the same new order in between, the COPY fails as a
 whole, and the next try finds the order there.
+
+Rows of waiting rooms come last and in the order of their key: two consumers
+with the same records then wait for each other in one direction only.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ import asyncpg
 
 from engine.persist import tables
 from engine.persist.names import NamesCache, StaleNamesError
-from engine.persist.projections import Row, Rows, project
-from engine.persist.records import Record
+from engine.persist.projections import Row, Rows, project, queue_rows
+from engine.persist.records import AnyRecord, QueueEvent, Record
 from engine.persist.tables import Connected, Table
 
 # What says that a record is bad, not PostgreSQL: classes 22, 23 and 54 of its error codes, and
@@ -57,6 +60,7 @@ _GUARDED: Final = {
     for table in tables.TABLES
     if table not in (tables.ORDERS, tables.ORDER_LINES)
 }
+_QUEUE_EVENTS: Final = tables.QUEUE_EVENTS.guarded_insert()
 _ORDER: Final = 1  # the place of the order's id in every row
 _EVENT_VERSION: Final = 2  # the place of the version in a row of the history
 _VERSION: Final = 6  # and in a row of an order
@@ -68,19 +72,21 @@ def columns(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
 
 
 async def write_records(
-    connection: Connected, records: Sequence[Record], cache: NamesCache
+    connection: Connected, records: Sequence[AnyRecord], cache: NamesCache
 ) -> None:
     """Write records in one transaction.
 
     Raises one of :data:`BAD_DATA` when a record is to blame, else what asyncpg
     raises; then nothing is written.
     """
-    occurrences = {record.order.occurrence for record in records}
+    orders = [record for record in records if isinstance(record, Record)]
+    occurrences = {record.order.occurrence for record in orders}
     try:
-        rows = project(records, await cache.of(connection, occurrences))
+        rows = project(orders, await cache.of(connection, occurrences))
     except StaleNamesError as error:
         cache.forget(error.occurrence)
-        rows = project(records, await cache.of(connection, occurrences))
+        rows = project(orders, await cache.of(connection, occurrences))
+    rows.queue_events = queue_rows(event for event in records if isinstance(event, QueueEvent))
     await write(connection, rows)
 
 
@@ -90,25 +96,32 @@ async def write(connection: Connected, rows: Rows) -> None:
     Raises what asyncpg raises; then nothing is written.
     """
     async with connection.transaction():
-        await connection.execute(_BEGIN)
-        known = await _lock(connection, rows.orders)
-        versions = {order: version for order, (version, _) in known.items()}
-        settled = {order for order, (_, pending) in known.items() if not pending}
-        await _write_orders(connection, rows.orders, versions)
-        new_lines = [row for row in rows.order_lines if row[_ORDER] not in known]
-        await _copy(connection, tables.ORDER_LINES.name, tables.ORDER_LINES, new_lines)
-        await _write(
-            connection,
-            tables.ORDER_EVENTS,
-            rows.order_events,
-            lambda row: row[_EVENT_VERSION] > versions.get(row[_ORDER], 0),
-        )
-        for table, of_table in (
-            (tables.TICKETS, rows.tickets),
-            (tables.PAYMENTS, rows.payments),
-            (tables.LEDGER_ENTRIES, rows.ledger_entries),
-        ):
-            await _write(connection, table, of_table, lambda row: row[_ORDER] not in settled)
+        if rows.orders:
+            await _write_with_orders(connection, rows)
+        if rows.queue_events:
+            await connection.execute(_QUEUE_EVENTS, *columns(rows.queue_events))
+
+
+async def _write_with_orders(connection: Connected, rows: Rows) -> None:
+    await connection.execute(_BEGIN)
+    known = await _lock(connection, rows.orders)
+    versions = {order: version for order, (version, _) in known.items()}
+    settled = {order for order, (_, pending) in known.items() if not pending}
+    await _write_orders(connection, rows.orders, versions)
+    new_lines = [row for row in rows.order_lines if row[_ORDER] not in known]
+    await _copy(connection, tables.ORDER_LINES.name, tables.ORDER_LINES, new_lines)
+    await _write(
+        connection,
+        tables.ORDER_EVENTS,
+        rows.order_events,
+        lambda row: row[_EVENT_VERSION] > versions.get(row[_ORDER], 0),
+    )
+    for table, of_table in (
+        (tables.TICKETS, rows.tickets),
+        (tables.PAYMENTS, rows.payments),
+        (tables.LEDGER_ENTRIES, rows.ledger_entries),
+    ):
+        await _write(connection, table, of_table, lambda row: row[_ORDER] not in settled)
 
 
 async def _lock(connection: Connected, orders: Sequence[Row]) -> dict[str, tuple[int, bool]]:

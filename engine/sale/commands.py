@@ -13,7 +13,8 @@ from engine.settings import Settings
 
 
 @asynccontextmanager
-async def _sale() -> AsyncIterator[Sale]:
+async def running_sale() -> AsyncIterator[Sale]:
+    """Give the sale of the settings in the environment, for one command."""
     from engine.payments import make_provider
     from engine.store.client import connect
 
@@ -36,7 +37,7 @@ def pause(occurrence: str) -> None:
     """Pause the sale of OCCURRENCE: its clock stops, nothing runs out, no new holds."""
 
     async def run() -> None:
-        async with _sale() as sale:
+        async with running_sale() as sale:
             await sale.pause(occurrence)
 
     asyncio.run(run())
@@ -49,7 +50,7 @@ def resume(occurrence: str) -> None:
     """Resume the sale of OCCURRENCE: its clock goes on where it stopped."""
 
     async def run() -> None:
-        async with _sale() as sale:
+        async with running_sale() as sale:
             await sale.resume(occurrence)
 
     asyncio.run(run())
@@ -64,7 +65,7 @@ def refund(occurrence: str, order: str, reason: str) -> None:
     """Refund ORDER in full: its seats go back on sale, its money to the buyer."""
 
     async def run() -> str:
-        async with _sale() as sale:
+        async with running_sale() as sale:
             found = await sale.orders.give_back(occurrence, order, reason)
             payment = found.payment
             if payment is None or not payment.refund:

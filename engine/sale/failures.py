@@ -13,6 +13,7 @@ from engine.core.errors import (
     IdempotencyMismatchError,
     InvalidRequestError,
     LinesUnavailableError,
+    NotInsideError,
     NotOnSaleError,
     OccurrenceUnknownError,
     OnsaleError,
@@ -75,6 +76,7 @@ def _not_on_sale(published: Published) -> NotOnSaleError:
 _PLAIN: dict[int, type[OnsaleError]] = {
     Code.NOT_PUBLISHED: OccurrenceUnknownError,
     Code.PAUSED: SalePausedError,
+    Code.NOT_INSIDE: NotInsideError,
     Code.HOLD_UNKNOWN: HoldUnknownError,
     Code.HOLD_CHANGED: HoldChangedError,
     Code.HOLD_EMPTY: HoldEmptyError,

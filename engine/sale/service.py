@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from redis.asyncio import Redis
 
-from engine.core.errors import StoreUnavailableError
+from engine.core.errors import InvalidRequestError, StoreUnavailableError
 from engine.payments.provider import PaymentProvider
 from engine.sale.backlog import Backlog
 from engine.sale.expiry import Expiry
@@ -14,6 +15,7 @@ from engine.sale.holds import Holds
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.orders import Orders
 from engine.sale.settlement import Settlement
+from engine.sale.waiting.room import WaitingRoom
 from engine.settings import Settings
 from engine.store.batcher import Batcher
 from engine.store.codes import Code
@@ -24,7 +26,7 @@ class Sale:
     """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's.
 
     ``holds`` and ``orders`` serve buyers, ``expiry`` ends what runs out,
-    ``settlement`` moves orders along with their money.
+    ``settlement`` moves orders along with their money, ``waiting`` is the room before the sale.
     """
 
     def __init__(self, settings: Settings, client: Redis, provider: PaymentProvider) -> None:
@@ -43,6 +45,9 @@ class Sale:
         self.holds = Holds(self.commands, self.known, self.backlog)
         self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
         self.expiry = Expiry(self.commands, self.known, self.settlement)
+        self.waiting = WaitingRoom(
+            self.commands, self.known, client, settings.live_interval_ms / 1000
+        )
 
     async def start(self) -> None:
         """Start the tasks that the sale lives on."""
@@ -52,6 +57,7 @@ class Sale:
 
     async def stop(self) -> None:
         """Stop them, in reverse order."""
+        await self.waiting.stop()
         await self.backlog.stop()
         await self.known.stop()
         await self.batcher.stop()
@@ -78,17 +84,19 @@ class Sale:
         published = await self.known.get(intent.occurrence)
         await asyncio.shield(self.settlement.apply(published, intent))
 
-    async def pause(self, occurrence: str) -> None:
-        """Stop the sale clock of an occurrence."""
-        await self._clock(occurrence, "pause")
-
-    async def resume(self, occurrence: str) -> None:
-        """Let the sale clock go on."""
-        await self._clock(occurrence, "resume")
-
-    async def _clock(self, occurrence: str, step: str) -> None:
+    async def pause(self, occurrence: str, actor: str = "cli") -> None:
+        """Stop the sale clock of an occurrence. ``actor``: who does it, for the record."""
         published = await self.known.get(occurrence)
-        run = self.commands.pause if step == "pause" else self.commands.resume
-        answer = await run(published.place)
-        if answer[0] != Code.OK:
-            raise StoreUnavailableError
+        _done(await self.commands.pause(published.place, actor))
+
+    async def resume(self, occurrence: str, actor: str = "cli") -> None:
+        """Let the sale clock go on."""
+        published = await self.known.get(occurrence)
+        _done(await self.commands.resume(published.place, actor))
+
+
+def _done(answer: list[Any]) -> None:
+    if answer[0] == Code.INVALID:
+        raise InvalidRequestError("Who does it has 1 to 100 characters")
+    if answer[0] != Code.OK:
+        raise StoreUnavailableError(retry_after_s=1)

@@ -23,6 +23,13 @@ class Code(IntEnum):
     ORDER_STATE = 12
     KEY_REUSED = 13
     CONFLICT = 14
+    NOT_INSIDE = 15
+    NO_PLACE = 16
+    QUEUE_CLOSED = 17
+    NOT_CALLED = 18
+    PLACE_EXPIRED = 19
+    BUDGET = 40
+    FENCED = 41
 
 
 class LineCode(IntEnum):

@@ -119,10 +119,86 @@ class Commands:
         """Put blocked seats on sale."""
         return self._submit("seats_unblock", place, (seats,))
 
-    def pause(self, place: str) -> Answer:
-        """Stop the sale clock."""
-        return self._submit("sale_pause", place, (0,))
+    def pause(self, place: str, actor: str) -> Answer:
+        """Stop the sale clock. ``actor``: who does it."""
+        return self._submit("sale_pause", place, (actor,))
 
-    def resume(self, place: str) -> Answer:
-        """Let the sale clock go on."""
-        return self._submit("sale_resume", place, (0,))
+    def resume(self, place: str, actor: str) -> Answer:
+        """Let the sale clock go on. ``actor``: who does it."""
+        return self._submit("sale_resume", place, (actor,))
+
+    def queue_join(
+        self,
+        place: str,
+        buyer: str,
+        leaf: bytes,
+        budgets: Sequence[Sequence[Any]],
+        over: int | None = None,
+    ) -> Answer:
+        """Take a place in line, or be told the one that there is.
+
+        ``over``: the index of the buyer's place that is over and may be replaced.
+        """
+        return self._submit("queue_join", place, _join(buyer, leaf, budgets, over))
+
+    def queue_join_for(
+        self,
+        receiver: Receiver,
+        place: str,
+        buyer: str,
+        leaf: bytes,
+        budgets: Sequence[Sequence[Any]],
+    ) -> None:
+        """Take a place in line, and give the answer to the receiver: the hot path's way."""
+        self._submit_for(receiver, "queue_join", place, _join(buyer, leaf, budgets, None))
+
+    def queue_look(self, place: str, buyer: str, number: int) -> Answer:
+        """Look up a place. ``number``: the place's, 0 where it is not known."""
+        return self._submit("queue_look", place, (buyer, number))
+
+    def queue_look_for(self, receiver: Receiver, place: str, buyer: str, number: int) -> None:
+        """Look up a place, and give the answer to the receiver: the hot path's way."""
+        self._submit_for(receiver, "queue_look", place, (buyer, number))
+
+    def queue_enter(self, place: str, buyer: str, index: int, number: int) -> Answer:
+        """Give the pass to a buyer who was called."""
+        return self._submit("queue_enter", place, (buyer, index, number))
+
+    def queue_leave(self, place: str, buyer: str, index: int, number: int) -> Answer:
+        """Give a place up. ``number``: 0 where it is not known."""
+        return self._submit("queue_leave", place, (buyer, index, number))
+
+    def queue_call(
+        self,
+        place: str,
+        fence: int,
+        start: int,
+        indices: Sequence[int],
+        allowed: int,
+        rate_milli: int,
+    ) -> Answer:
+        """Call the next numbers: ``start`` + 1 and on, whose places have these indices.
+
+        ``allowed``: how many at most; ``rate_milli``: the most in 1,000 seconds.
+        """
+        return self._submit("queue_call", place, (fence, start, indices, allowed, rate_milli))
+
+    def queue_open(self, place: str) -> Answer:
+        """Open the line if its moment has come."""
+        return self._submit("queue_open", place, (0,))
+
+    def queue_draw(self, place: str, digest: str, n: int) -> Answer:
+        """Draw: the SHA-256 of the closed roster of ``n`` places, in hex."""
+        return self._submit("queue_draw", place, (digest, n))
+
+    def queue_command(
+        self, place: str, actor: str, command: str, values: Mapping[str, int]
+    ) -> Answer:
+        """Do to the line what an operator says."""
+        return self._submit("queue_command", place, (actor, command, values))
+
+
+def _join(
+    buyer: str, leaf: bytes, budgets: Sequence[Sequence[Any]], over: int | None
+) -> tuple[Any, ...]:
+    return (buyer, leaf, budgets, False if over is None else over)

@@ -119,12 +119,15 @@ async def read_seats(client: Redis, shard: int, occurrence: str) -> list[bytes]:
 async def read_clock(client: Redis, shard: int, occurrence: str) -> SaleClock:
     """Return how the sale clock differs from the wall clock."""
     packed = await get(client, f"{keys.prefix(shard, occurrence)}:clock")
-    since, total = unpack(packed) if packed else (0, 0)
+    since, total, *_ = unpack(packed) if packed else (0, 0)
     return SaleClock(paused_since=since, paused_ms=total)
 
 
 async def read_deadlines(client: Redis, shard: int, occurrence: str) -> dict[str, int]:
-    """Return all deadlines, sale-clock ms, by member: "h" and the buyer, "o" and the order."""
+    """Return all deadlines, sale-clock ms, by member.
+
+    "h" and the buyer: of his hold, "o" and the order, "p" and the buyer: of his pass.
+    """
     found: dict[str, int] = {}
     async for member, score in client.zscan_iter(
         f"{keys.prefix(shard, occurrence)}:due", count=_PAGE
@@ -145,6 +148,19 @@ async def iter_holds(client: Redis, shard: int, occurrence: str) -> AsyncIterato
         hold = unpack(packed)[b"hold"]
         if hold:
             yield _hold.decode(hold)
+
+
+async def passes(client: Redis, shard: int, occurrence: str) -> dict[str, int]:
+    """Return the numbers of the places of all who are inside, by buyer; pages of SCAN."""
+    found: dict[str, int] = {}
+    prefix = f"{keys.prefix(shard, occurrence)}:b:"
+    async for key in client.scan_iter(match=f"{prefix}*", count=_PAGE):
+        packed = await get(client, key.decode())
+        document = unpack(packed) if packed else {}
+        number, _, how = document.get(b"pass") or (0, 0, b"none")
+        if not how:
+            found[key.decode().removeprefix(prefix)] = number
+    return found
 
 
 async def _documents(client: Redis, prefix: str) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from engine.core.errors import ConflictError, OccurrenceUnknownError
 from engine.core.snapshot import Snapshot
-from engine.store import keys, layout
+from engine.store import keys, layout, waiting
 from engine.store.client import run_one, run_script
 from engine.store.codes import Code
 from engine.store.inspection import read_configuration, read_snapshot, shard_of
@@ -49,8 +49,10 @@ async def publish(client: Redis, snapshot: Snapshot, *, shard: int) -> Published
             [[s.seats, s.categories, s.segments] for s in plan.sections],
             list(plan.ranks),
             list(plan.rooms),
-            pack([0, 0]),
+            pack([0, 0, int(snapshot.room.on)]),
             layout.packed_versions(snapshot),
+            waiting.packed_queue(snapshot),
+            waiting.packed_draw(),
         ],
     )
     answer = await run_script(client, "publish", keys.prefix(shard, snapshot.occurrence), argument)
@@ -102,6 +104,7 @@ async def republish(client: Redis, snapshot: Snapshot) -> Changes:
             block,
             unblock,
             quantities,
+            waiting.changed_settings(old, snapshot),
         ],
     )
     if answer[0] == Code.NOT_PUBLISHED:

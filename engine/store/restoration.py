@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from engine.core.documents import Hold, Line, Order
 from engine.core.errors import ConflictError
 from engine.core.snapshot import Snapshot
-from engine.store import keys, layout
+from engine.store import keys, layout, waiting
 from engine.store.inspection import SaleClock
 from engine.store.packing import pack
 
@@ -167,7 +167,9 @@ async def restore(
     counter_names: list[str] | None = None,
     clock: SaleClock | None = None,
 ) -> Restored:
-    """Delete the occurrence's keys and write them again.
+    """Delete the occurrence's keys and write them again; the waiting room's places are kept.
+
+    Who was inside has no pass afterwards, and may join again.
 
     ``orders``: every order ever made; ``holds``: those that were still readable.
     ``sequence``: the highest order sequence of the shard known anywhere.
@@ -205,7 +207,10 @@ async def restore(
 async def _clear(client: Redis, prefix: str) -> None:
     await client.delete(f"{prefix}:conf")  # first: from here on it is not published
     page: list[bytes] = []
+    line = {f"{prefix}:{name}".encode() for name in waiting.NAMES}
     async for key in client.scan_iter(match=f"{prefix}:*", count=_PAGE):
+        if key in line:
+            continue
         page.append(key)
         if len(page) >= _PAGE:
             await client.delete(*page)
@@ -227,11 +232,13 @@ async def _write_inventory(
         )
     for i, (rank, room) in enumerate(zip(stock.plan.ranks, stock.plan.rooms, strict=True)):
         await client.mset({f"{prefix}:rank:{i}": rank, f"{prefix}:room:{i}": room})
+    on = await waiting.restore_line(client, prefix, snapshot)
+    paused = (clock.paused_since, clock.paused_ms) if clock else (0, 0)
     await client.mset(
         {
             f"{prefix}:versions": layout.packed_versions(snapshot),
             f"{prefix}:stock": pack(stock.values),
             f"{prefix}:snapshot": msgspec.msgpack.encode(snapshot),
-            f"{prefix}:clock": pack([clock.paused_since, clock.paused_ms] if clock else [0, 0]),
+            f"{prefix}:clock": pack([*paused, int(on)]),
         }
     )

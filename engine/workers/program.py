@@ -11,6 +11,7 @@ from engine.persist.consumer import Consumer, connect_pool
 from engine.sale.service import Sale
 from engine.settings import Settings
 from engine.store.client import connect
+from engine.workers.admission import Admission
 from engine.workers.endpoint import endpoint
 from engine.workers.runner import Runner
 from engine.workers.service import Periodic
@@ -39,6 +40,7 @@ async def serve(settings: Settings) -> int:
                 client, pool, batch=settings.persist_batch, dead_max=settings.persist_dead_max
             ),
             Periodic("expiry", settings.sweep_interval_ms / 1000, sale.expiry.run_once),
+            Admission(sale, client),
             Status(client, pool),
         ]
     )

@@ -16,7 +16,7 @@ import uvloop
 from rich.console import Console
 
 from engine.embedded.processes import LaunchError
-from loadtest.bench import copying, holds, profiling, sale, servers, valkey_cpu, wrk
+from loadtest.bench import copying, holds, places, profiling, queue, sale, servers, valkey_cpu, wrk
 from loadtest.bench.commands import CommandError
 from loadtest.bench.context import Context, Options
 from loadtest.bench.results import Results
@@ -31,6 +31,8 @@ BENCHES = {
         valkey_cpu.ValkeyBench(),
         copying.CopyBench(),
         sale.SaleBench(),
+        queue.QueueBench(),
+        places.PlacesBench(),
     )
 }
 _FAILURES = (CheckError, CommandError, LaunchError, wrk.WrkError)
@@ -65,6 +67,8 @@ def main(
         seconds=1.0 if quick else 2.0,
         seats=6_000 if quick else 55_000,
         sale_s=5.0 if quick else 30.0,
+        places=20_000 if quick else 1_000_000,
+        sockets=500 if quick else 10_000,
     )
     results = Results(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),

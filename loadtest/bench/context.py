@@ -22,12 +22,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """``rounds``: of every ratio; ``seconds``: of one run of wrk; ``seats``: of a stadium."""
+    """``rounds``: of every ratio; ``seconds``: of one run of wrk; ``seats``: of a stadium.
+
+    ``places``: in the longest line; ``sockets``: that listen to one.
+    """
 
     rounds: int
     seconds: float
     seats: int
     sale_s: float  # the window in which confirmed and persisted orders are counted
+    places: int
+    sockets: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

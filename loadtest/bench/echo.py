@@ -1,5 +1,7 @@
 """The limit: a bare aiohttp application on uvloop that decodes JSON and encodes it again.
 
+A GET, which brings nothing to decode, is answered with a document as large as a place in line.
+
 python -m loadtest.bench.echo PORT
 """
 
@@ -14,6 +16,26 @@ import uvloop
 from aiohttp import web
 
 PATH = "/echo"
+DOCUMENT = {
+    "occurrence": "0" * 32,
+    "state": "waiting",
+    "number": 123_456,
+    "ahead": 123_455,
+    "eta": {"likely_ms": 12_345_600, "from_ms": 11_111_100, "to_ms": 13_579_900},
+    "chance": 50,
+    "left": [
+        {"ticket_type": f"category-{n}", "name": f"Category {n}", "left": 12_345, "price_from": 5_000}
+        for n in range(1, 5)
+    ],
+    "currency": "EUR",
+    "sold_out": False,
+    "paused": False,
+    "opens_in_ms": None,
+    "claim_in_ms": None,
+    "leave_in_ms": None,
+    "ask_in_ms": 12_345,
+    "roster_index": 123_456,
+}
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -21,6 +43,11 @@ async def echo(request: web.Request) -> web.Response:
     return web.Response(
         body=orjson.dumps(orjson.loads(await request.read())), content_type="application/json"
     )
+
+
+async def document(_: web.Request) -> web.Response:
+    """Answer with a document."""
+    return web.Response(body=orjson.dumps(DOCUMENT), content_type="application/json")
 
 
 async def health(_: web.Request) -> web.Response:
@@ -32,6 +59,7 @@ async def serve(port: int) -> None:
     """Serve until SIGTERM."""
     app = web.Application()
     app.router.add_post(PATH, echo)
+    app.router.add_get(PATH, document)
     app.router.add_get("/health", health)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

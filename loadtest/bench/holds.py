@@ -6,33 +6,28 @@ them, so that each ratio's two sides are measured within seconds of each other.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from statistics import median
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import aiohttp
 from redis.asyncio import Redis
 
 from engine.core.snapshot import Snapshot
 from engine.core.tokens import TokenSigner
 from engine.embedded.parts import Service
 from engine.settings import Settings
-from loadtest.bench import echo, requests, servers, wrk
+from loadtest.bench import requests, servers, wrk
 from loadtest.bench.context import Context, make_settings
 from loadtest.bench.house import Houses, publish_houses
 from loadtest.bench.requests import Wanted
 from loadtest.bench.results import Figure, Ratio
+from loadtest.bench.runs import Expected, Run, Runs, answered, echoed, load
 from loadtest.checks import CheckError
 
-_COUNT = re.compile(
-    r'^onsale_http_requests_total\{route="create_hold",status="(\d+)"\} (\S+)$', re.MULTILINE
-)
-_BATCHES = re.compile(r"^onsale_batch_(commands|flushes)_total (\S+)$", re.MULTILINE)
 _RATE_MAX = 30_000  # requests a second that no core takes by way of aiohttp
 CREATED = HTTPStatus.CREATED
 _TRIES_MAX = 4
@@ -43,38 +38,6 @@ _HOT_EXCLUDES = (
     "one API process; the worker, the payment and TLS; tokens are new to the process, so each is"
     " verified in full"
 )
-
-
-class Run(NamedTuple):
-    """``cpu_us``: of the server, a request. ``batch``: commands a flush."""
-
-    requests: int
-    rate: float  # requests a second
-    cpu_us: float
-    batch: float = 0.0
-
-
-class Runs:
-    """The runs of all rounds, by what was run."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, list[Run]] = {}
-
-    def add(self, name: str, run: Run) -> None:
-        """Note a run."""
-        self._runs.setdefault(name, []).append(run)
-
-    def rates(self, name: str) -> list[float]:
-        """Return the requests a second of each round."""
-        return [run.rate for run in self._runs[name]]
-
-    def cpu_us(self, name: str) -> float:
-        """Return the median of the rounds' CPU a request."""
-        return median(run.cpu_us for run in self._runs[name])
-
-    def batch(self, name: str) -> float:
-        """Return the median of the rounds' commands a flush."""
-        return median(run.batch for run in self._runs[name])
 
 
 class Bench:
@@ -97,27 +60,12 @@ class Bench:
     def prepare(self, wanted: Iterator[Wanted], seconds: float) -> int:
         """Write requests for so many seconds; return how many."""
         count = int(self.rate_max * seconds) or _WARM_REQUESTS
-        self.prepared = requests.write(self.file, wanted, count, self._signer)
+        self.prepared = requests.write(self.file, requests.holds(wanted, self._signer), count)
         return self.prepared
-
-    async def answered(self) -> dict[str, float]:
-        """Return what the API says of itself: answers by status, commands and flushes."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"{self.settings.public_url}/metrics") as response,
-        ):
-            text = await response.text()
-        return {name: float(value) for name, value in _COUNT.findall(text) + _BATCHES.findall(text)}
 
     async def echo(self, service: Service) -> Run:
         """Send the requests in the file to the echo."""
-        cpu = servers.cpu_s(service.pid)
-        url = f"http://127.0.0.1:{service.port}"
-        summary = await wrk.run(url, self.file, self.context.options.seconds, path=echo.PATH)
-        if summary.refused or summary.broken:
-            raise CheckError(f"the echo refused {summary.refused}, broke {summary.broken} requests")
-        cpu = servers.cpu_s(service.pid) - cpu
-        return Run(summary.requests, summary.rate, cpu / summary.requests * 1e6)
+        return await echoed(service, self.file, self.context.options.seconds)
 
     async def hold(self, wanted: Callable[[], Iterator[Wanted]], status: int) -> Run:
         """Run holds on new houses, all of which must be answered with ``status``.
@@ -137,23 +85,16 @@ class Bench:
     async def repeat(self, status: int) -> Run:
         """Run the requests of the last run again, on new houses; their tokens are known now."""
         await self.houses.restore(self.client)
-        before, cpu = await self.answered(), servers.cpu_s(self.api_pid)
-        seconds = self.context.options.seconds
-        summary = await wrk.run(self.settings.public_url, self.file, seconds)
-        cpu = servers.cpu_s(self.api_pid) - cpu
-        after = await self.answered()
-        got = {name: after[name] - before.get(name, 0.0) for name in after}
-        commands, flushes = got.pop("commands", 0.0), got.pop("flushes", 0.0)
-        other = {name: int(n) for name, n in got.items() if n and name != str(int(status))}
-        if other or summary.broken:
-            raise CheckError(
-                f"every answer must be {int(status)}; there were {other},"
-                f" and {summary.broken} requests without an answer"
-            )
+        run = await answered(
+            self.settings.public_url,
+            self.api_pid,
+            Expected("create_hold", status),
+            self.file,
+            self.context.options.seconds,
+        )
         if status == CREATED:
-            await self.houses.check(self.client, min(summary.requests, self.prepared))
-        cost = cpu / summary.requests * 1e6
-        return Run(summary.requests, summary.rate, cost, commands / max(flushes, 1.0))
+            await self.houses.check(self.client, min(run.requests, self.prepared))
+        return run
 
 
 @asynccontextmanager
@@ -170,15 +111,8 @@ async def under_test(
         async with context.running(api, core=servers.API_CORE):
             bench = Bench(context, settings, client, published, api.pid)
             for snapshot in (*published.fresh, published.sold):
-                await _load(settings, snapshot.occurrence)
+                await load(settings.public_url, snapshot.occurrence)
             yield bench
-
-
-async def _load(settings: Settings, occurrence: str) -> None:
-    """Let the API load an occurrence, which it does at the first request for it."""
-    url = f"{settings.public_url}/v1/occurrences/{occurrence}"
-    async with aiohttp.ClientSession() as session, session.get(url) as response:
-        response.raise_for_status()
 
 
 async def warm(bench: Bench, service: Service) -> None:

@@ -1,18 +1,19 @@
 -- A request file for wrk. All requests are made before the clock starts; while it runs, each is
 -- only picked. Nothing looks at the answers here: statuses are counted by the server's metrics.
 --
--- Arguments: FILE [PATH]   FILE: lines of path, token, idempotency key, body, parted by tabs
+-- Arguments: FILE [PATH]   FILE: lines of path, token, idempotency key, body, parted by tabs; no key:
+--                          none is sent; no body: a GET
 --                          PATH: used in place of every request's own
 local all, at = {}, 0
 
 function init(args)
   for line in io.lines(args[1]) do
-    local path, token, key, body = line:match("^([^\t]+)\t([^\t]+)\t([^\t]+)\t(.+)$")
-    all[#all + 1] = wrk.format("POST", args[2] or path, {
-      ["Content-Type"] = "application/json",
-      ["Authorization"] = "Bearer " .. token,
-      ["Idempotency-Key"] = key,
-    }, body)
+    local path, token, key, body = line:match("^([^\t]+)\t([^\t]+)\t([^\t]*)\t(.*)$")
+    local headers = { ["Authorization"] = "Bearer " .. token }
+    if key ~= "" then headers["Idempotency-Key"] = key end
+    if body ~= "" then headers["Content-Type"] = "application/json" end
+    all[#all + 1] = wrk.format(body == "" and "GET" or "POST", args[2] or path, headers,
+      body ~= "" and body or nil)
   end
 end
 

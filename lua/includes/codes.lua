@@ -14,6 +14,11 @@ local ORDER_UNKNOWN = 11     -- no such order, or another buyer's
 local ORDER_STATE = 12       -- the order's state does not allow the step: the order
 local KEY_REUSED = 13        -- the idempotency key was used with another body
 local CONFLICT = 14          -- publication: the version is another, or what must be free is not
+local NOT_INSIDE = 15        -- a hold without a pass of the waiting room
+local NO_PLACE = 16          -- the buyer has no place in line, or another than was said
+local QUEUE_CLOSED = 17      -- nobody can join or enter: why, and in how many ms it opens (0: not)
+local NOT_CALLED = 18        -- the number has not been called
+local PLACE_EXPIRED = 19     -- the number was called and is over: how
 
 -- Why a line fails.
 local LINE_UNKNOWN_TYPE = 20
@@ -27,3 +32,7 @@ local LINE_MAX = 27            -- more than the type's maximum an order: the max
 local LINE_ORDER_MAX = 28      -- more tickets than one order may have: the maximum
 local LINE_BUYER_MAX = 29      -- more than one buyer may have: the maximum
 local LINE_NOT_HELD = 30       -- a removal of what the hold does not have
+
+-- More of the waiting room.
+local BUDGET = 40            -- too many of the same name joined: in how many ms to try again
+local FENCED = 41            -- a newer leader has taken over: its fence

@@ -1,4 +1,5 @@
 -- @include "buyer"
+-- @include "pass"
 -- @include "best_available"
 -- Holds, a buyer's cart: the stock that they have, and their end.
 
@@ -46,9 +47,15 @@ local function end_hold(hold, how, order)
   buyer.ended = { hold.id, how, order or '' }
   put_document(buyer_key(hold.buyer), buyer)
   clear_due('h' .. hold.buyer)
+  if how == 'ordered' then
+    end_pass(hold.buyer, buyer, 'done')
+  elseif buyer.pass and buyer.pass[2] <= now then
+    end_pass(hold.buyer, buyer, 'expired') -- it was only kept for the hold
+  end
 end
 
--- Let go of holds whose time is over, at most `most` of them. Returns the ids of orders that are due.
+-- Let go of holds and passes whose time is over, at most `most` of them. Returns the ids of orders
+-- that are due. A pass that is out of time is kept while its buyer holds something.
 -- An order is told once every `again_ms`: its seats are kept until the provider has cancelled.
 local function sweep(most, again_ms)
   local orders, ended = {}, 0
@@ -63,6 +70,17 @@ local function sweep(most, again_ms)
         clear_due(member) -- ended in this very batch, or a leftover
       elseif hold.expires <= now then
         end_hold(hold, 'expired')
+        ended = ended + 1
+      end
+    elseif string.sub(member, 1, 1) == 'p' then
+      local buyer = buyer_of(id)
+      local hold = hold_of(buyer)
+      if not buyer.pass or buyer.pass[3] ~= '' then
+        clear_due(member)
+      elseif hold and hold.expires > now then
+        set_due(member, hold.expires)
+      else
+        end_pass(id, buyer, 'expired')
         ended = ended + 1
       end
     elseif again_ms then

@@ -6,11 +6,11 @@
 -- conf    configuration (see publish.lua), or nil when the occurrence is not published
 -- stock   {version, then free, held, sold, blocked of each counter}
 -- wall    now, wall-clock ms;  now: the same on the sale clock, which stands still in a pause
--- paused  whether the sale is paused
+-- paused  whether the sale is paused;  gated: whether a hold needs a pass of the waiting room
 local P = KEYS[1]
 local SHARD = string.match(P, '^({[^}]*})')
 
-local conf, stock, wall, now, paused
+local conf, stock, wall, now, paused, gated
 do
   local time = redis.call('TIME')
   wall = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -19,8 +19,9 @@ do
   if loaded[1] then
     conf, stock = cmsgpack.unpack(loaded[1]), cmsgpack.unpack(loaded[2])
     if loaded[3] then
-      local clock = cmsgpack.unpack(loaded[3]) -- {paused since (wall ms) or 0, paused in all (ms)}
-      paused = clock[1] > 0
+      -- {paused since (wall ms) or 0, paused in all (ms), 1: a hold needs a pass}
+      local clock = cmsgpack.unpack(loaded[3])
+      paused, gated = clock[1] > 0, clock[3] == 1
       now = (paused and clock[1] or wall) - clock[2]
     end
   end
@@ -171,11 +172,15 @@ local function clear_due(member)
   due_add[member], due_remove[member] = nil, true
 end
 
-local function record(kind, packed)
-  records[#records + 1] = { kind, packed }
+-- field: 'o' for a packed order, 'q' for what happened in the waiting room
+local function record(kind, packed, field)
+  records[#records + 1] = { kind, packed, field or 'o' }
 end
 
+local at_commit = {} -- functions that write what an include has gathered
+
 local function commit()
+  for i = 1, #at_commit do at_commit[i]() end
   local sets = {}
   for key, packed in pairs(changed) do
     sets[#sets + 1] = key
@@ -216,6 +221,6 @@ local function commit()
     redis.call('ZREM', P .. ':due', unpack(gone, i, math.min(i + 999, #gone)))
   end
   for i = 1, #records do
-    redis.call('XADD', SHARD .. ':log', '*', 'k', records[i][1], 'o', records[i][2])
+    redis.call('XADD', SHARD .. ':log', '*', 'k', records[i][1], records[i][3], records[i][2])
   end
 end

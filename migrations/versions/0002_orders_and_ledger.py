@@ -1,4 +1,4 @@
-"""Orders with all that hangs on them, the ledger, and dead letters.
+"""Orders with all that hangs on them, the ledger, the waiting rooms' history, and dead letters.
 
 Only new tables: nothing that is in use is locked.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy import CheckConstraint as Check
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0002_orders_and_ledger"
 down_revision = "0001_catalogue"
@@ -59,6 +60,17 @@ def upgrade() -> None:
         _time("posted_at"),
         Check(f"account IN ({_ACCOUNTS})", name="account"),
         Check("amount <> 0", name="amount"),
+    )
+    op.create_table(
+        "queue_events",
+        sa.Column("occurrence_id", sa.Uuid(), sa.ForeignKey("occurrences.id"), primary_key=True),
+        _text("entry", key=True),
+        _text("kind"),
+        _time("happened_at"),
+        sa.Column("number", sa.BigInteger(), nullable=True),
+        _text("buyer", nullable=True),
+        sa.Column("detail", JSONB(), nullable=False),
+        Check("number >= 1", name="number_range"),
     )
     op.create_table(
         "dead_letters",
@@ -198,7 +210,7 @@ def _of_orders() -> None:
 def downgrade() -> None:
     """Undo this revision; a table takes its indexes with it."""
     for table in (
-        *("dead_letters", "ledger_entries", "order_events", "payments", "tickets"),
-        *("order_lines", "orders"),
+        *("dead_letters", "queue_events", "ledger_entries", "order_events", "payments"),
+        *("tickets", "order_lines", "orders"),
     ):
         op.drop_table(table)

@@ -10,6 +10,7 @@ from engine.core.money import Fees
 from engine.core.snapshot import (
     Category,
     Quota,
+    Room,
     Row,
     Seat,
     Section,
@@ -101,6 +102,9 @@ _NEW_QUOTA = Quota(code="new", name="New", capacity=3)
         ({"hold_ttl_ms": 60_000}, "hold ttl: 420000 -> 60000"),
         ({"max_per_order": 4}, "max per order: 10 -> 4"),
         ({"max_per_buyer": 4}, "max per buyer: none -> 4"),
+        ({"room": Room(on=True)}, "waiting room: on False -> True"),
+        ({"room": Room(on=False, claim_ms=60_000)}, "waiting room: claim 120000 -> 60000"),
+        ({"room": Room(on=False, opens_at=5)}, "waiting room: opens at none -> 5"),
         (_type(_SEATED, name="Seats"), 'ticket type "seated": name Seated -> Seats'),
         (_type(_SEATED, max_per_buyer=2), 'ticket type "seated": max per buyer none -> 2'),
         (_type(_SEATED, sale_ends_at=5), 'ticket type "seated": sale ends at none -> 5'),
@@ -184,6 +188,8 @@ def test_a_new_type_with_its_quota_is_appended() -> None:
 def test_every_member_of_a_snapshot_is_compared() -> None:
     for name in Snapshot.__struct_fields__:
         value = getattr(_OLD, name)
-        other = {int: 77, float: 77.0, str: "x", tuple: (), Fees: Fees(), type(None): 77}
+        other = {int: 77, float: 77.0, str: "x", tuple: (), type(None): 77} | {
+            kind: kind() for kind in (Fees, Room)
+        }
         plan = plan_republication(_OLD, replace(_OLD, **{name: other[type(value)]}))
         assert plan.changes or plan.refusals, name

@@ -52,10 +52,13 @@ def test_the_demo_sells_every_one_of_1500() -> None:
     assert standing.capacity == 248
     assert catalogue.allocations == ()
     assert catalogue.notices == ()
+    room = catalogue.room
+    assert (room.on, room.opens_at, room.pre_queue_ms) == (True, None, 1_800_000)
+    assert (room.rate, room.rate_ms, room.cap) == (50, 5_000, 500)
     assert sum(kind == "wheelchair" for kind in catalogue.kinds.values()) == 21
 
 
-_T, _A, _O = "ticket_types", "allocations", "occurrences"
+_T, _A, _O, _W = "ticket_types", "allocations", "occurrences", "waiting_room"
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,25 @@ _T, _A, _O = "ticket_types", "allocations", "occurrences"
         ("policies", {"hold_max": "25 hours"}, "policies.hold_max", "more than 24 hours"),
         ("policies", {"max_per_order": 101}, "policies.max_per_order", "from 1 to 100"),
         ("policies", 5, "policies", "must have members"),
+        (_W, 5, _W, "must have members"),
+        (_W, {"on": "yes"}, f"{_W}.on", "must be true or false, not 'yes'"),
+        (_W, {"on": 1}, f"{_W}.on", "must be true or false"),
+        (_W, {"opens": "now"}, f"{_W}.opens", 'did you mean "opens_at"?'),
+        (_W, {"opens_at": "soon"}, f"{_W}.opens_at", "is not a time"),
+        (_W, {"opens_at": "2031-01-01T09:59:59+01:00"}, f"{_W}.opens_at", "before the sale of"),
+        (_W, {"opens_at": "2031-05-01T19:00:00+02:00"}, f"{_W}.opens_at", "not before the end of"),
+        (_W, {"pre_queue": "0 minutes"}, f"{_W}.pre_queue", "a length of time"),
+        (_W, {"pre_queue": "25 hours"}, f"{_W}.pre_queue", "more than 24 hours"),
+        (_W, {"rate": 50}, f"{_W}.rate", "a rate such as"),
+        (_W, {"rate": "0 per 5 seconds"}, f"{_W}.rate", "a rate such as"),
+        (_W, {"rate": "1000000 per minute"}, f"{_W}.rate", "a rate such as"),
+        (_W, {"rate": "50 per day"}, f"{_W}.rate", "a rate such as"),
+        (_W, {"rate": "50 / 5 seconds"}, f"{_W}.rate", "a rate such as"),
+        (_W, {"rate": "50 per 11 minutes"}, f"{_W}.rate", "over more than 10 minutes"),
+        (_W, {"rate": "10001 per second"}, f"{_W}.rate", "more than 10,000 a second"),
+        (_W, {"cap": 0}, f"{_W}.cap", "from 1 to 1,000,000"),
+        (_W, {"claim": "61 minutes"}, f"{_W}.claim", "more than 1 hour"),
+        (_W, {"shop": "1441 minutes"}, f"{_W}.shop", "more than 24 hours"),
         (_O, [], _O, "at least 1"),
         (_O, ..., _O, "is missing"),
         (f"{_O}.0.key", "Pre miere", f"{_O}[0].key", "must be a slug"),
@@ -185,6 +207,39 @@ def test_each_mistake_is_named_with_its_path(
     problems = _problems(tmp_path, edited(event(), path, value))
     assert list(problems) == [named]
     assert message in problems[named]
+
+
+def test_without_its_section_there_is_no_waiting_room(tmp_path: Path) -> None:
+    assert not _read(tmp_path, event()).room.on
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        ("50 per 5 seconds", (50, 5_000)),
+        ("1 per second", (1, 1_000)),
+        ("600 per minute", (600, 60_000)),
+        ("20 per 10 minutes", (20, 600_000)),
+    ],
+)
+def test_a_waiting_room_is_read(tmp_path: Path, rate: str, expected: tuple[int, int]) -> None:
+    given = {"rate": rate, "cap": 40, "claim": "90 seconds", "pre_queue": "1 hour"}
+    room = _read(tmp_path, {**event(), "waiting_room": given}).room
+    assert (room.rate, room.rate_ms) == expected
+    assert (room.on, room.opens_at, room.cap) == (True, None, 40)
+    assert (room.pre_queue_ms, room.claim_ms, room.shop_ms) == (3_600_000, 90_000, 600_000)
+
+
+def test_an_opening_must_fit_the_sale_of_every_occurrence(tmp_path: Path) -> None:
+    document = event() | {"waiting_room": {"opens_at": "2031-01-02T10:00:00Z"}}
+    assert _read(tmp_path, document).room.opens_at is not None
+    late = {"key": "late", "sale_starts_at": "2031-02-01T10:00:00Z"}
+    document["occurrences"].append(document["occurrences"][0] | late)
+    assert _problems(tmp_path, document) == {
+        "waiting_room.opens_at": 'is before the sale of occurrence "late"'
+    }
+    document["occurrences"][1]["sale_starts_at"] = "whenever"  # then that is the mistake
+    assert list(_problems(tmp_path, document)) == ["occurrences[1].sale_starts_at"]
 
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -12,7 +13,8 @@ from engine.catalogue.publish import capacity, check_sellable
 from engine.catalogue.snapshot import build_snapshot
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
+from engine.core.snapshot import Room, Snapshot
+from engine.db.events import Occurrence
 from engine.db.ticketing import Allocation
 from engine.store.layout import lay_out
 from tests.catalogue.conftest import Loader
@@ -53,6 +55,39 @@ async def test_a_snapshot_says_what_the_file_said(factory: Factory, loader: Load
     assert [found.quotas[index].code for index in reduced.quotas] == ["reduced"]
     assert (balcony.category, standing.kind, standing.category) == (1, "general", None)
     assert [found.quotas[index].code for index in standing.quotas] == ["standing"]
+
+
+async def test_a_snapshot_has_the_waiting_room_of_the_file(
+    factory: Factory, loader: Loader
+) -> None:
+    assert (await _snapshot(factory, loader)).room == Room(on=False)
+    room = {
+        "opens_at": "2031-02-01T10:00:00Z",
+        "pre_queue": "1 hour",
+        "rate": "7 per 2 seconds",
+        "cap": 30,
+        "claim": "1 minute",
+        "shop": "5 minutes",
+    }
+    found = await _snapshot(factory, loader, event() | {"waiting_room": room})
+    assert found.room == Room(
+        opens_at=1_927_706_400_000,
+        pre_queue_ms=3_600_000,
+        rate=7,
+        rate_ms=2_000,
+        cap=30,
+        claim_ms=60_000,
+        shop_ms=300_000,
+    )
+    relative = event() | {"waiting_room": {"opens_at": "in 2 days at 10:00"}}
+    relative["occurrences"][0]["sale_starts_at"] = "now"
+    later = (await _snapshot(factory, loader, relative)).room.opens_at
+    assert later is not None
+    async with factory() as session:
+        first = (await session.scalars(select(Occurrence.created_at))).one()
+    local = first.astimezone(ZoneInfo("Europe/Berlin")) + timedelta(days=2)
+    expected = local.replace(hour=10, minute=0, second=0, microsecond=0)
+    assert later == expected.timestamp() * 1000
 
 
 async def test_places_are_absolute_and_in_the_order_of_the_plan(

@@ -115,7 +115,7 @@ def test_everything_starts_survives_a_dead_part_and_stops(data: Path) -> None:
     wait_until_free(ports)
     assert not (data / "env").exists()
     stopped = re.findall(r"stopped (.*)", run.output.read_text())
-    assert stopped == ["api", "worker", "stripe look-alike", "postgresql", "valkey"]
+    assert stopped == ["api", "control", "worker", "stripe look-alike", "postgresql", "valkey"]
 
 
 def test_killing_it_leaves_nothing_and_the_next_run_finds_its_data(data: Path) -> None:

@@ -15,6 +15,7 @@ from engine.core.ids import new_id
 from engine.core.snapshot import TicketType, Tier
 from engine.core.times import rfc3339
 from engine.http import views
+from engine.sale import stock
 from engine.settings import Settings
 from engine.store.publication import publish, republish
 from tests.http.running import HOUR_MS, SHARD, Edge, eventually, make_snapshot, running_edge
@@ -217,7 +218,7 @@ def kind(**changes: Any) -> TicketType:
 def test_the_first_tier_that_is_open_and_left_applies(
     now_ms: int, early_left: int, expected: str | None
 ) -> None:
-    tier = views.current_tier(kind(), {"tier:standing/early": early_left}, now_ms)
+    tier = stock.current_tier(kind(), {"tier:standing/early": early_left}, now_ms)
     assert (tier and tier.code) == expected
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from engine.core.errors import StoreUnavailableError
-from engine.http import hot
+from engine.http import hot, hot_answers, hot_holds
 from engine.http.state import SALE
 from engine.store.codes import Code
 from engine.store.inspection import iter_holds
@@ -27,13 +27,13 @@ async def taken(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that went the lean way; the occurrence is at hand already."""
     await edge.app[SALE].known.get(edge.snapshot.occurrence)
     paths: list[str] = []
-    begin = hot.Hot.begin
+    begin = hot_holds.HotHolds.begin
 
-    def counted(self: hot.Hot, published: Any, message: Any, raw: bytes, answer: Any) -> None:
-        paths.append(message.path)
-        begin(self, published, message, raw, answer)
+    def counted(self: hot_holds.HotHolds, *request: Any) -> None:
+        paths.append(request[1].path)
+        begin(self, *request)
 
-    monkeypatch.setattr(hot.Hot, "begin", counted)
+    monkeypatch.setattr(hot_holds.HotHolds, "begin", counted)
     return paths
 
 
@@ -325,7 +325,14 @@ async def test_a_request_that_was_failed_is_not_answered_again(edge: Edge) -> No
         group = Group("hold_acquire", published.place)
         group.requests = [[]]
         group.receivers = [
-            hot._Pending(hot.Hot(edge.app), published, "some-request", 0.0, answers.append)
+            hot_answers.Pending(
+                hot_holds.HotHolds(edge.app),
+                published,
+                "0" * 32,
+                "some-request",
+                0.0,
+                answers.append,
+            )
         ]
         arguments: dict[str, Any] = {
             "fail": StoreUnavailableError(),

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.errors import OverloadedError, StoreUnavailableError
 from engine.http import live
-from engine.http.live import Feed, Picture, changed_seats, text_frame
+from engine.http.broadcast import SEND_BUFFER_MAX, text_frame
+from engine.http.live import Feed, Picture, changed_seats
 from engine.http.live_feeds import Feeds
 from engine.http.schemas import CountView
 from tests.http.running import SeatMapClient, eventually
+from tests.http.wires import Wire
 
 INTERVAL_S = 0.001
 
@@ -46,32 +46,6 @@ class Source:
             raise StoreUnavailableError
         counts = {"a": CountView(free=self.free, state="available")}
         return Picture(self.version, tuple(self.sections), counts, {"quota:a": self.free})
-
-
-class Wire:
-    """A socket's transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.unread = 0
-        self.closing = False
-        self.aborted = False
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.unread
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def abort(self) -> None:
-        self.aborted = self.closing = True
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        return [orjson.loads(frame[2 if frame[1] < 126 else 4 :]) for frame in self.written]
 
 
 @pytest.fixture
@@ -274,8 +248,8 @@ async def test_a_slow_socket_is_dropped_and_the_others_are_not(
     slow, quick, gone = Wire(), Wire(), Wire()
     for wire in (slow, quick, gone):
         await feed.join(wire, None)
-    slow.unread = live.SEND_BUFFER_MAX + 1
-    quick.unread = live.SEND_BUFFER_MAX
+    slow.unread = SEND_BUFFER_MAX + 1
+    quick.unread = SEND_BUFFER_MAX
     gone.closing = True
     source.take(0, 0)
 
@@ -331,6 +305,6 @@ def test_feeds_that_nobody_watches_are_forgotten_when_there_are_too_many() -> No
 def test_watched_feeds_are_never_forgotten() -> None:
     feeds = Feeds(lambda occurrence: Feed(Source(occurrence.encode()), 1.0), 10)
     for number in range(256):
-        feeds.of(str(number))._wires.add(Wire())
+        feeds.of(str(number))._audience.add(Wire())
     with pytest.raises(OverloadedError):
         feeds.of("one more")

@@ -20,13 +20,13 @@ from tests.http.running import Edge
 
 
 def test_the_document_is_valid() -> None:
-    validate(orjson.loads(openapi_bytes(ROUTES)))
+    validate(orjson.loads(openapi_bytes(openapi(ROUTES))))
 
 
 def test_the_command_prints_the_document() -> None:
     result = CliRunner().invoke(command)
     assert result.exit_code == 0
-    assert result.output.encode() == openapi_bytes(ROUTES)
+    assert result.output.encode() == openapi_bytes(openapi(ROUTES))
 
 
 async def test_it_has_every_route_of_the_application_and_no_other(edge: Edge) -> None:

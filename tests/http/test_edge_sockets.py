@@ -12,7 +12,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from engine.http.live import text_frame
+from engine.http.broadcast import text_frame
 from engine.http.state import FEEDS
 from engine.settings import Settings
 from engine.store.publication import publish
@@ -163,7 +163,7 @@ async def test_a_client_that_does_not_read_is_dropped(edge: Edge) -> None:
         await eventually(joined)
 
         async def dropped() -> bool:
-            await feed._broadcast(text_frame(b"x" * 100_000))
+            await feed._audience.send(text_frame(b"x" * 100_000))
             return feed.listeners == 0
 
         await eventually(dropped)

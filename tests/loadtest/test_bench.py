@@ -23,7 +23,7 @@ async def test_valkeys_cpu_is_measured_in_turns_with_its_limit(
     directory = server_directory / "bench"
     directory.mkdir()
     context = Context(
-        options=Options(rounds=2, seconds=1, seats=1_200, sale_s=1),
+        options=Options(rounds=2, seconds=1, seats=1_200, sale_s=1, places=2_000, sockets=50),
         directory=directory,
         results=results,
         say=lambda _: None,

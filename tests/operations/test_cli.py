@@ -46,10 +46,10 @@ def test_help_imports_no_room() -> None:
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT
     )
-    assert (
-        result.stdout.strip()
-        == "['engine.core', 'engine.core.errors', 'engine.settings', 'engine.cli']"
-    )
+    imported = result.stdout.strip().strip("[]").replace("'", "").split(", ")
+    allowed = {"engine.core", "engine.settings", "engine.cli"}
+    assert "engine.cli" in imported
+    assert not [name for name in imported if ".".join(name.split(".")[:2]) not in allowed]
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

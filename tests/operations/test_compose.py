@@ -73,6 +73,12 @@ def test_the_engine_starts_with_what_the_file_gives_and_with_nothing_less(
                 Settings.from_environment({**filled, name: ""})
 
 
+def test_what_is_for_operators_is_reached_from_this_machine_only(compose: dict[str, Any]) -> None:
+    assert compose["services"]["control"]["ports"] == ["127.0.0.1:8082:8082"]
+    for name in ("postgres", "valkey", "worker"):
+        assert "ports" not in compose["services"][name], name
+
+
 def test_valkey_keeps_what_it_acknowledged(compose: dict[str, Any]) -> None:
     valkey = compose["services"]["valkey"]
     command = valkey["command"][-1]
@@ -85,13 +91,13 @@ def test_valkey_keeps_what_it_acknowledged(compose: dict[str, Any]) -> None:
 
 def test_processes_wait_for_healthy_servers_and_for_the_schema(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    for name in ("api", "worker"):
+    for name in ("api", "control", "worker"):
         assert services[name]["depends_on"] == {
             "migrate": {"condition": "service_completed_successfully"},
             "postgres": {"condition": "service_healthy"},
             "valkey": {"condition": "service_healthy"},
         }
-    for name in ("api", "worker", "postgres", "valkey"):
+    for name in ("api", "control", "worker", "postgres", "valkey"):
         assert "healthcheck" in services[name], name
 
 

@@ -22,8 +22,8 @@ from engine.sale.views import CheckoutView, HoldView, OrderView
 from engine.settings import Settings
 from engine.store import keys, publication
 from engine.store.client import connect
-from engine.store.packing import pack
 from tests.conservation import assert_conserved
+from tests.clocks import put_clock_ahead
 from tests.houses import small_house
 
 SHARD = 5
@@ -106,7 +106,7 @@ class Box:
     async def advance(self, ms: int) -> None:
         """Move the sale clock on: it is the wall clock less all pauses."""
         self._ahead_ms += ms
-        await self.client.set(f"{self.place}:clock", pack([0, -self._ahead_ms]))
+        await put_clock_ahead(self.client, self.place, self._ahead_ms)
 
     async def receive(self, request: web.Request) -> web.Response:
         """The webhook endpoint: like the edge, it answers 200 only when all is recorded."""

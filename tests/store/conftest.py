@@ -16,7 +16,7 @@ from engine.store import inspection, keys, publication
 from engine.store.batcher import Batcher
 from engine.store.codes import Code
 from engine.store.commands import Commands
-from engine.store.packing import pack
+from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
 from tests.houses import small_house
 
@@ -81,7 +81,7 @@ class House:
     async def advance(self, ms: int) -> None:
         """Move the sale clock on: it is the wall clock less all pauses, so pause it backwards."""
         self._ahead_ms += ms
-        await self.client.set(f"{self.place}:clock", pack([0, -self._ahead_ms]))
+        await put_clock_ahead(self.client, self.place, self._ahead_ms)
 
     async def commands_answer(self, command: str, *arguments: Any) -> list[Any]:
         """Run a command by its name."""

@@ -252,13 +252,13 @@ async def test_releasing_twice_is_releasing_once(house: House) -> None:
 async def test_a_pause_stops_every_deadline_and_refuses_new_holds(house: House) -> None:
     hold = await house.hold([STANDING, 1, False, False])
     await house.advance(400_000)
-    assert (await house.commands.pause(house.place))[0] == Code.OK
+    assert (await house.commands.pause(house.place, "ada"))[0] == Code.OK
     assert await house.acquire([STANDING, 1, False, False]) == [Code.PAUSED]
     first = await house.commands.read(house.place, "h", hold.id, hold.buyer)
     second = await house.commands.read(house.place, "h", hold.id, hold.buyer)
     assert first[2] == second[2]  # the sale clock
     assert await house.sweep() == (0, [])
-    assert (await house.commands.resume(house.place))[0] == Code.OK
+    assert (await house.commands.resume(house.place, "ada"))[0] == Code.OK
     await house.hold([STANDING, 1, False, False])
 
 

@@ -139,7 +139,8 @@ class Sale(RuleBasedStateMachine):
 
     @rule(stopped=st.booleans())
     def pause(self, stopped: bool) -> None:
-        self.run(self.house.commands_answer("pause" if stopped else "resume", self.house.place))
+        step = "pause" if stopped else "resume"
+        self.run(self.house.commands_answer(step, self.house.place, "ada"))
 
     @rule(ms=st.sampled_from([1_000, 120_000, 421_000, 601_000, 901_000]))
     def wait(self, ms: int) -> None:

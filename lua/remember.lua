@@ -1,11 +1,12 @@
--- Keep the answer to a guest's idempotency key, unless one is kept already.
+-- Keep a value under a digest for a while, unless one is kept already: the answer to a guest's
+-- idempotency key, or that a ticket for a live connection was used.
 --
--- KEYS[1]  prefix of the shard's guests, e.g. {s07}:guest
+-- KEYS[1]  prefix of what the shard remembers of one kind, e.g. {s07}:guest
 -- ARGV[1]  msgpack list of {key, value, ttl_s}
---          key: 32 hex digits of the idempotency key's digest; value: at most 2,000 bytes
--- Answers  {OK, value}  what is kept now: the new value, or an earlier request's
+--          key: 32 hex digits of the digest; value: at most 2,000 bytes
+-- Answers  {OK, value, new}  what is kept now; new: 1 if it is this request's, 0 an earlier one's
 --          INVALID
--- Records  none: a guest's token is signed, nothing else has to know it
+-- Records  none: tokens and tickets are signed, nothing else has to know them
 -- @include "codes"
 -- @include "validate"
 local P = KEYS[1]
@@ -20,7 +21,7 @@ for i = 1, #requests do
   local key, value, ttl_s = requests[i][1], requests[i][2], requests[i][3]
   if is_id(key) and type(value) == 'string' and #value <= VALUE_MAX and is_count(ttl_s, TTL_S_MAX) then
     local earlier = redis.call('SET', P .. ':' .. key, value, 'NX', 'GET', 'EX', ttl_s)
-    answers[i] = { OK, earlier or value }
+    answers[i] = { OK, earlier or value, earlier and 0 or 1 }
   else
     answers[i] = { INVALID }
   end

@@ -1,0 +1,162 @@
+"""What hot requests have in common: their answers as bytes, and the wait for the store."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDictProxy, istr
+
+from engine.core.errors import OnsaleError
+from engine.core.logs import REQUEST_ID
+from engine.http.headers import REQUEST_ID_HEADER, request_id, security_headers
+from engine.http.problems import CONTENT_TYPE, problem_body, retry_after_s, unexpected
+from engine.http.state import METRICS, SETTINGS
+from engine.sale.occurrences import Published
+from engine.sale.waiting.budgets import Budget
+
+JSON = "application/json"
+_ID_HEADER = istr(REQUEST_ID_HEADER)
+
+Answer = Callable[[bytes], None]
+
+
+class HotAnswers:
+    """Makes whole responses of one route, and counts them. ``status``: of a success."""
+
+    def __init__(self, app: web.Application, route: str, status: int) -> None:
+        self._route = route
+        self._status = status
+        self._observe = app[METRICS].observe
+        self._fixed = "".join(
+            f"{name}: {value}\r\n" for name, value in security_headers(app[SETTINGS].public_url)
+        )
+        self._success = self.head(status, JSON) + "%s\r\nContent-Length: %d\r\n\r\n"
+        self._encode = msgspec.json.Encoder().encode
+        self._process, self._count = os.urandom(8).hex(), itertools.count()
+        self._late: set[asyncio.Task[None]] = set()
+
+    def head(self, status: int, kind: str) -> str:
+        """Return a response's head up to where the request's id stands."""
+        phrase = HTTPStatus(status).phrase
+        return (
+            f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\n{self._fixed}"
+            f"{REQUEST_ID_HEADER}: "
+        )
+
+    def identifier(self, headers: CIMultiDictProxy[str]) -> str:
+        """Return the request's id: the client's own, or a new one."""
+        given = headers.get(_ID_HEADER)
+        if given is None:
+            return f"{self._process}{next(self._count):016x}"
+        return request_id(given)
+
+    def success(self, pending: Pending, view: msgspec.Struct) -> None:
+        """Answer with a struct."""
+        body = self._encode(view)
+        pending.answer((self._success % (pending.identifier, len(body))).encode() + body)
+        self.count(self._status, pending.began)
+
+    def failure(self, answer: Answer, error: Exception, identifier: str, began: float) -> None:
+        """Answer with a problem document."""
+        if not isinstance(error, OnsaleError):
+            token = REQUEST_ID.set(identifier)
+            error = unexpected(error)
+            REQUEST_ID.reset(token)
+        body = problem_body(error, identifier)
+        seconds = retry_after_s(error)
+        retry = f"\r\nRetry-After: {seconds}" if seconds is not None else ""
+        head = self.head(error.status, CONTENT_TYPE)
+        self.count(error.status, began)
+        answer(f"{head}{identifier}{retry}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    def count(self, status: int, began: float) -> None:
+        """Count an answer."""
+        self._observe(self._route, status, time.perf_counter() - began)
+
+    def later(self, pending: Pending, view: Coroutine[Any, Any, msgspec.Struct]) -> None:
+        """Answer with a struct that is yet to be made, or with what making it raises."""
+        task = asyncio.create_task(self._answer_later(pending, view))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _answer_later(
+        self, pending: Pending, view: Coroutine[Any, Any, msgspec.Struct]
+    ) -> None:
+        try:
+            found = await view
+        except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
+            pending.set_exception(error)
+        else:
+            self.success(pending, found)
+
+
+class Finisher(Protocol):
+    """What goes on with a request when the store has answered."""
+
+    answers: HotAnswers
+
+    def finish(self, pending: Pending, result: list[Any]) -> None:
+        """Answer the request. May raise: then the failure is the answer."""
+
+
+class Pending:
+    """A request whose answer the store is asked for; it receives what a future would, and once.
+
+    A second answer would be taken for that of the connection's next request.
+    ``published``, ``buyer``, ``budgets``: what the request is about.
+    """
+
+    __slots__ = (
+        "_done",
+        "_finisher",
+        "answer",
+        "began",
+        "budgets",
+        "buyer",
+        "identifier",
+        "published",
+    )
+
+    def __init__(
+        self,
+        finisher: Finisher,
+        published: Published,
+        buyer: str,
+        identifier: str,
+        began: float,
+        answer: Answer,
+        budgets: Sequence[Budget] = (),
+    ) -> None:
+        self._done = False
+        self._finisher = finisher
+        self.published = published
+        self.buyer = buyer
+        self.identifier = identifier
+        self.began = began
+        self.answer = answer
+        self.budgets = budgets
+
+    def done(self) -> bool:
+        """Tell whether the store's answer is not waited for any more."""
+        return self._done
+
+    def set_result(self, answer: list[Any], /) -> None:
+        """Take the store's answer."""
+        self._done = True
+        try:
+            self._finisher.finish(self, answer)
+        except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
+            self.set_exception(error)
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Take a failure."""
+        self._done = True
+        self._finisher.answers.failure(self.answer, error, self.identifier, self.began)

@@ -1,0 +1,83 @@
+"""``POST /v1/occurrences/{id}/holds`` at the connection."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
+from multidict import istr
+
+from engine.core.errors import SoldOutError
+from engine.http.endpoints import authenticate, check_media_type
+from engine.http.hot_answers import Answer, HotAnswers, Pending
+from engine.http.problems import CONTENT_TYPE, malformed, problem_body
+from engine.http.route import IDEMPOTENCY_HEADER, idempotency
+from engine.http.state import SALE, SIGNER
+from engine.sale.occurrences import Published
+from engine.sale.requests import HoldRequest
+from engine.store.codes import Code, LineCode
+
+_MARK = "THE-REQUEST-ID"
+_SOLD_OUT = [Code.LINES, [[0, LineCode.SOLD_OUT, 0]]]  # one line, nothing left
+_KEY_HEADER = istr(IDEMPOTENCY_HEADER)
+
+
+class HotHolds:
+    """Answers wishes for a hold, as :func:`engine.http.holds.create_hold` does."""
+
+    def __init__(self, app: web.Application) -> None:
+        self.answers = HotAnswers(app, "create_hold", 201)
+        self._holds = app[SALE].holds
+        self._signer = app[SIGNER]
+        self._decode = msgspec.json.Decoder(HoldRequest).decode
+        error = SoldOutError(lines=[{"line": 0, "code": "sold_out", "left": 0}])
+        self._sold_out = problem_body(error, _MARK).decode().split(_MARK)
+        self._sold_out_head = self.answers.head(error.status, CONTENT_TYPE)
+
+    def begin(
+        self,
+        published: Published,
+        message: RawRequestMessage,
+        raw: bytes,
+        connection: web.RequestHandler,
+        answer: Answer,
+    ) -> None:
+        """Start to answer; ``answer`` is called once, now or later, with the whole response."""
+        del connection
+        began = time.perf_counter()
+        headers = message.headers
+        identifier = self.answers.identifier(headers)
+        try:
+            claims = authenticate(headers.get(hdrs.AUTHORIZATION), self._signer)
+            key = idempotency(headers.get(_KEY_HEADER), hdrs.METH_POST, message.path, raw)
+            check_media_type(headers.get(hdrs.CONTENT_TYPE))
+            try:
+                wanted = self._decode(raw)
+            except (ValueError, RecursionError) as error:
+                raise malformed(error) from None
+            pending = Pending(self, published, claims.sub, identifier, began, answer)
+            self._holds.request(pending, claims.sub, published, wanted, key)
+        except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
+            self.answers.failure(answer, error, identifier, began)
+
+    def finish(self, pending: Pending, result: list[Any]) -> None:
+        """Answer a request with what the store has said."""
+        if result == _SOLD_OUT:
+            pending.answer(self._sold_out_answer(pending.identifier))
+            self.answers.count(409, pending.began)
+            return
+        try:
+            view = self._holds.view(pending.published, result)
+        except IndexError:  # it names what a publication of this moment has added
+            self.answers.later(pending, self._holds.newest_view(pending.published, result))
+        else:
+            self.answers.success(pending, view)
+
+    def _sold_out_answer(self, identifier: str) -> bytes:
+        """Return the answer that most get in the end: the same but for the request's id."""
+        body = f"{self._sold_out[0]}{identifier}{self._sold_out[1]}"
+        head = f"{self._sold_out_head}{identifier}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return (head + body).encode()

@@ -1,0 +1,92 @@
+"""Routes of holds."""
+
+from __future__ import annotations
+
+from engine.core.errors import (
+    BacklogFullError,
+    HoldChangedError,
+    HoldEmptyError,
+    HoldExistsError,
+    HoldExpiredError,
+    HoldUnknownError,
+    SalePausedError,
+)
+from engine.http import holds
+from engine.http.route import Answer, Route
+from engine.http.routes.common import COMMAND, HOLD, LINES, OCCURRENCE
+from engine.http.schemas import Nothing
+from engine.sale.requests import HoldChange, HoldRequest
+from engine.sale.views import HoldView
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path=f"{OCCURRENCE}/holds",
+        name="create_hold",
+        tag="Holds",
+        summary="Hold tickets: all lines, or none",
+        handler=holds.create_hold,
+        body=HoldRequest,
+        buyer=True,
+        idempotency="required",
+        errors=(*COMMAND, *LINES, HoldExistsError, BacklogFullError),
+        answers={201: Answer(description="The hold, with its prices locked.", body=HoldView)},
+    ),
+    Route(
+        method="GET",
+        path=HOLD,
+        name="read_hold",
+        tag="Holds",
+        summary="Read a hold",
+        handler=holds.read_hold,
+        buyer=True,
+        errors=(*COMMAND, HoldUnknownError, HoldExpiredError),
+        answers={200: Answer(description="The hold.", body=HoldView)},
+    ),
+    Route(
+        method="PATCH",
+        path=HOLD,
+        name="change_hold",
+        tag="Holds",
+        summary="Add and remove tickets: all together, or nothing",
+        handler=holds.change_hold,
+        body=HoldChange,
+        buyer=True,
+        idempotency="accepted",
+        errors=(
+            *COMMAND,
+            *LINES,
+            HoldUnknownError,
+            HoldExpiredError,
+            HoldChangedError,
+            HoldEmptyError,
+            BacklogFullError,
+        ),
+        answers={200: Answer(description="The hold as it is now.", body=HoldView)},
+    ),
+    Route(
+        method="DELETE",
+        path=HOLD,
+        name="release_hold",
+        tag="Holds",
+        summary="Give everything back",
+        handler=holds.release_hold,
+        buyer=True,
+        errors=(*COMMAND, HoldUnknownError, HoldExpiredError),
+        answers={204: Answer(description="The tickets are on sale again.")},
+    ),
+    Route(
+        method="POST",
+        path=f"{HOLD}/extend",
+        name="extend_hold",
+        tag="Holds",
+        summary="Give a hold its full time again, within its longest time",
+        handler=holds.extend_hold,
+        body=Nothing,
+        body_optional=True,
+        buyer=True,
+        idempotency="required",
+        errors=(*COMMAND, HoldUnknownError, HoldExpiredError, SalePausedError),
+        answers={200: Answer(description="The hold.", body=HoldView)},
+    ),
+)

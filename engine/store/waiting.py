@@ -1,0 +1,138 @@
+"""The waiting room's documents: written at publication, read by whoever shows or moves the line."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from engine.core.draw import LEAF_BYTES, SEED_BYTES, commitment
+from engine.core.errors import OccurrenceUnknownError
+from engine.core.snapshot import Snapshot
+from engine.core.waiting import Draw, Queue
+from engine.store import keys
+from engine.store.client import get
+from engine.store.packing import pack, unpack
+
+ROSTER_PAGE_MAX = 65_536  # places: 1 MiB
+NAMES = ("queue", "places", "roster", "slow", "reserved", "given_up", "called", "draw")
+"""The keys of a line, after the occurrence's prefix: they outlive a rebuild of the stock."""
+
+_queue = msgspec.msgpack.Decoder(Queue)
+_draw = msgspec.msgpack.Decoder(Draw)
+
+
+class QueueState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The line at one moment. ``now_ms``: sale clock; ``wall_ms``: wall clock of the store.
+
+    ``called``: numbers that have been called and may still enter.
+    """
+
+    queue: Queue
+    paused: bool
+    now_ms: int
+    wall_ms: int
+    called: int
+
+
+def settings_of(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the members of :class:`Queue` that publication decides."""
+    room = snapshot.room
+    return {
+        "on": room.on,
+        "opens": snapshot.sale_starts_at if room.opens_at is None else room.opens_at,
+        "pre_ms": room.pre_queue_ms,
+        "rate": room.rate,
+        "rate_ms": room.rate_ms,
+        "cap": room.cap,
+        "claim_ms": room.claim_ms,
+        "shop_ms": room.shop_ms,
+    }
+
+
+def changed_settings(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+    """Return what an edit changes of the room; what it leaves alone stays as operators set it."""
+    before = settings_of(old)
+    return {name: value for name, value in settings_of(new).items() if value != before[name]}
+
+
+def packed_queue(snapshot: Snapshot) -> bytes:
+    """Return the line as it begins: empty."""
+    return pack(msgspec.structs.asdict(Queue(phase="planned", **settings_of(snapshot))))
+
+
+def packed_draw() -> bytes:
+    """Return a draw to come, with a new secret seed."""
+    seed = secrets.token_bytes(SEED_BYTES)
+    return pack(msgspec.structs.asdict(Draw(seed=seed.hex(), commitment=commitment(seed))))
+
+
+async def read_queue(client: Redis, shard: int, occurrence: str) -> QueueState:
+    """Return the line as it stands. Raises ``OccurrenceUnknownError``."""
+    place = keys.prefix(shard, occurrence)
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.mget(f"{place}:queue", f"{place}:clock")
+        pipe.zcard(f"{place}:called")
+        pipe.time()
+        (queue, clock), called, (seconds, micros) = await pipe.execute()
+    if queue is None or clock is None:
+        raise OccurrenceUnknownError
+    wall = seconds * 1000 + micros // 1000
+    paused_since, paused_ms, *_ = unpack(clock)
+    return QueueState(
+        queue=_queue.decode(queue),
+        paused=paused_since > 0,
+        now_ms=(paused_since or wall) - paused_ms,
+        wall_ms=wall,
+        called=called,
+    )
+
+
+async def read_draw(client: Redis, shard: int, occurrence: str) -> Draw:
+    """Return the draw, secret seed included. Raises ``OccurrenceUnknownError``."""
+    packed = await get(client, f"{keys.prefix(shard, occurrence)}:draw")
+    if packed is None:
+        raise OccurrenceUnknownError
+    return _draw.decode(packed)
+
+
+async def read_roster(client: Redis, shard: int, occurrence: str, start: int, count: int) -> bytes:
+    """Return the leaves of ``count`` places (``ROSTER_PAGE_MAX`` at most) from index ``start``.
+
+    Fewer where the roster ends. What is beyond the draw is not evidence of anything.
+    """
+    count = min(count, ROSTER_PAGE_MAX)
+    leaves = await client.getrange(
+        f"{keys.prefix(shard, occurrence)}:roster",
+        start * LEAF_BYTES,
+        (start + count) * LEAF_BYTES - 1,
+    )
+    return cast("bytes", leaves)  # the library's types do not know of undecoded replies
+
+
+async def restore_line(client: Redis, place: str, snapshot: Snapshot) -> bool:
+    """Keep a line whose stock was rebuilt, or begin it anew; returns whether the room is on.
+
+    The buyers' documents were written anew, so nobody is inside any more.
+    """
+    packed = await get(client, f"{place}:queue")
+    if packed is not None and await client.exists(f"{place}:draw"):
+        queue = _queue.decode(packed)
+        queue.inside = 0
+        await client.set(f"{place}:queue", pack(msgspec.structs.asdict(queue)))
+        return queue.on
+    await client.delete(*(f"{place}:{name}" for name in NAMES))
+    await client.mset({f"{place}:queue": packed_queue(snapshot), f"{place}:draw": packed_draw()})
+    return snapshot.room.on
+
+
+async def read_rooms_on(client: Redis, places: Sequence[str]) -> list[bool]:
+    """Return for each occurrence (its keys' prefix) whether its room is on: one round trip."""
+    async with client.pipeline(transaction=False) as pipe:
+        for place in places:
+            pipe.get(f"{place}:clock")
+        clocks = await pipe.execute()
+    return [clock is not None and bool(unpack(clock)[2]) for clock in clocks]
