@@ -31,6 +31,7 @@ demo: $(READY) ## Watch a whole on-sale, with the audit after it.
 
 .PHONY: test
 test: $(READY) ## Run the tests (ARGS=tests/sale runs some).
+	@tools/browser
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check

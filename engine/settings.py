@@ -67,7 +67,7 @@ class Settings:
     backlog_poll_ms: int = 500
     body_bytes_max: int = 65_536  # the largest sensible request names some 100 seats
     live_interval_ms: int = 250  # of seat maps and lines: at most 4 messages a second
-    live_sockets_max: int = 20_000  # of seat maps, and of lines, a process; 13.5 KiB each idle
+    live_sockets_max: int = 20_000  # of seat maps, and of lines, a process; ~2 KiB each idle
     persist_batch: int = (
         1_000  # records a transaction; twice as many a stream read (+15 % over 500)
     )
@@ -117,7 +117,6 @@ class Settings:
                     raise SettingsError(
                         f"set {variable(name)}: production refuses the development value"
                     )
-
 
     def _validate_door(self) -> None:
         for kind in ("address", "email"):

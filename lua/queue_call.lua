@@ -47,6 +47,7 @@ return run(function(request)
   load_queue()
   if fence < queue.fence then return { FENCED, queue.fence } end
   queue.fence = fence
+  put_queue()
   if start ~= queue.served then return { CONFLICT, queue.served } end
   local key = P .. ':called'
   if not paused then
@@ -76,6 +77,5 @@ return run(function(request)
   if queue.served > start then
     queue_record('queue.called', { first = start + 1, last = queue.served, empty = empty })
   end
-  put_queue()
   return { OK, called, queue.served, queue.inside, outside + called }
 end, function(_, keys) keys[#keys + 1] = P .. ':queue' end)

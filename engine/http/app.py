@@ -96,9 +96,9 @@ async def _sample(app: web.Application) -> None:
     metrics, feeds, sale = app[METRICS], app[FEEDS], app[SALE]
     lines, counts = app[QUEUE_FEEDS], app[QUEUE_COUNTS]
     while True:
-        metrics.sample(m.LIVE_SOCKETS, feeds.sockets)
+        metrics.sample(m.LIVE_SOCKETS, len(feeds.sockets))
         metrics.sample(m.LIVE_DROPPED, feeds.dropped)
-        metrics.sample(m.QUEUE_SOCKETS, lines.sockets)
+        metrics.sample(m.QUEUE_SOCKETS, len(lines.sockets))
         metrics.sample(m.QUEUE_DROPPED, lines.dropped)
         metrics.sample(m.QUEUE_BROADCASTS, counts.broadcasts)
         metrics.sample(m.QUEUE_TOLD, counts.told)

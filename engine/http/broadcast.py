@@ -13,7 +13,7 @@ _WRITES_A_TURN = 200  # at 12 us each; then other requests get their turn
 _CLOSE_REASON_MAX = 123  # a control frame carries 125 bytes, two of them the code (RFC 6455, 5.5)
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """What a broadcast needs of a socket's transport."""
 
     def write(self, data: bytes) -> None:
@@ -29,6 +29,17 @@ class Wire(Protocol):
         """Close at once and forget what is kept."""
 
 
+class Wire(Protocol):
+    """A socket as its listeners see it."""
+
+    @property
+    def transport(self) -> Transport:
+        """What is written to."""
+
+    def part(self, frame: bytes) -> None:
+        """Say good-bye with a close frame."""
+
+
 def text_frame(payload: bytes) -> bytes:
     """Return a whole WebSocket text message as a server sends it (RFC 6455, 5.2: unmasked)."""
     length = len(payload)
@@ -42,7 +53,12 @@ def text_frame(payload: bytes) -> bytes:
 def close_frame(code: int, reason: str) -> bytes:
     """Return a whole close message (RFC 6455, 5.5.1). ``reason``: at most 123 ASCII characters."""
     payload = struct.pack("!H", code) + reason.encode("ascii")[:_CLOSE_REASON_MAX]
-    return struct.pack("!BB", 0x88, len(payload)) + payload
+    return control_frame(0x8, payload)
+
+
+def control_frame(opcode: int, payload: bytes) -> bytes:
+    """Return a whole control message: a close, a ping or a pong. ``payload``: at most 125 bytes."""
+    return struct.pack("!BB", 0x80 | opcode, len(payload)) + payload
 
 
 class Broadcast:
@@ -69,20 +85,25 @@ class Broadcast:
 
     def tell(self, wire: Wire, frame: bytes) -> bool:
         """Send one socket a frame; False: it is gone, or was dropped as it does not read."""
-        if wire.is_closing():
+        transport = wire.transport
+        if transport.is_closing():
             self._wires.discard(wire)
             return False
-        if wire.get_write_buffer_size() > SEND_BUFFER_MAX:
+        if transport.get_write_buffer_size() > SEND_BUFFER_MAX:
             self._wires.discard(wire)
             self.dropped += 1
-            wire.abort()
+            transport.abort()
             return False
-        wire.write(frame)
+        transport.write(frame)
         return True
 
     async def send(self, frame: bytes) -> None:
         """Send every socket a frame; who joins meanwhile is not sent it."""
         for count, wire in enumerate(tuple(self._wires), 1):
-            self.tell(wire, frame)
+            transport = wire.transport
+            if transport.is_closing() or transport.get_write_buffer_size() > SEND_BUFFER_MAX:
+                self.tell(wire, frame)
+            else:
+                transport.write(frame)  # without the call of tell: 3 % of a broadcast
             if count % _WRITES_A_TURN == 0:
                 await asyncio.sleep(0)

@@ -132,13 +132,14 @@ class Feed:
         then if they are still kept, else a snapshot.
         """
         picture = await self.picture(at_least=known or 0)
-        wire.write(text_frame(self._first(picture, known)))
+        wire.transport.write(text_frame(self._first(picture, known)))
         self._audience.add(wire)
         if self._loop is None:
             self._loop = asyncio.create_task(self._run())
 
-    def leave(self, wire: Wire) -> None:
+    def leave(self, wire: Wire, who: str = "") -> None:
         """Send nothing more to ``wire``; without listeners the readings end."""
+        del who  # everybody is told the same
         self._audience.discard(wire)
         if not self._audience and self._loop is not None:
             self._loop.cancel()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from aiohttp import WSCloseCode, web
-
 from engine.core.errors import OverloadedError
+from engine.http.sockets import LiveSockets
 
 _FEEDS_MAX = 256  # occurrences with a picture in memory; those that nobody watches go first
-_CLOSES_AT_ONCE = 500  # closing waits for the client's reply, so many are closed together
 
 
 class LiveFeed(Protocol):
@@ -34,20 +30,13 @@ FeedT = TypeVar("FeedT", bound=LiveFeed)
 
 
 class Feeds(Generic[FeedT]):
-    """Makes a feed when an occurrence is first asked for; counts sockets over all of them."""
+    """Makes a feed when an occurrence is first asked for; has the sockets of all of them."""
 
     def __init__(self, make: Callable[[str], FeedT], sockets_max: int) -> None:
         self._make = make
-        self._sockets_max = sockets_max
         self._feeds: dict[str, FeedT] = {}
-        self._sockets: set[web.WebSocketResponse] = set()
         self._dropped = 0
-        self._closing = False
-
-    @property
-    def sockets(self) -> int:
-        """Open sockets of this process."""
-        return len(self._sockets)
+        self.sockets = LiveSockets(sockets_max)
 
     @property
     def dropped(self) -> int:
@@ -63,29 +52,9 @@ class Feeds(Generic[FeedT]):
             feed = self._feeds[occurrence] = self._make(occurrence)
         return feed
 
-    @contextmanager
-    def counted(self, socket: web.WebSocketResponse) -> Iterator[None]:
-        """Count a socket while it is open. Raises ``OverloadedError`` when there is no room."""
-        if self._closing or len(self._sockets) >= self._sockets_max:
-            raise OverloadedError("Too many live connections: ask again and again instead")
-        self._sockets.add(socket)
-        try:
-            yield
-        finally:
-            self._sockets.discard(socket)
-
     async def close(self) -> None:
         """Tell every client that the server goes away, and stop all readings."""
-        self._closing = True
-        sockets = list(self._sockets)
-        for start in range(0, len(sockets), _CLOSES_AT_ONCE):
-            await asyncio.gather(
-                *(
-                    socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server restarts")
-                    for socket in sockets[start : start + _CLOSES_AT_ONCE]
-                ),
-                return_exceptions=True,
-            )
+        await self.sockets.close()
         for feed in self._feeds.values():
             await feed.close()
 

@@ -22,6 +22,7 @@ from engine.http.errors import (
     BodyTooLargeError,
     IdempotencyKeyError,
     MediaTypeError,
+    PathUnknownError,
     UnexpectedError,
 )
 from engine.http.headers import REQUEST_ID_HEADER
@@ -128,6 +129,8 @@ def errors_of(route: Route) -> list[type[OnsaleError]]:
         found += [InvalidRequestError, MediaTypeError, BodyTooLargeError]
     if route.query is not None:
         found.append(InvalidRequestError)
+    if _PARAMETER.search(route.path):  # one that does not look as it should
+        found.append(PathUnknownError)
     if route.path.startswith(("/v1/", "/control/")):
         found.append(StoreUnavailableError)
     found.append(UnexpectedError)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
-from engine.core.errors import OnsaleError, UnauthorizedError
+from engine.core.errors import UnauthorizedError
 from engine.core.live_tickets import TICKET_TTL_S
 from engine.http.caching import etag_of, shared
 from engine.http.door import check_door
 from engine.http.endpoints import answer
 from engine.http.queue_schemas import LiveTicketView, QueueLiveQuery, RosterQuery
 from engine.http.route import Call
-from engine.http.sockets import check_origin, make_socket, until_gone
+from engine.http.sockets import Upgrade, check_origin, listen
 from engine.http.state import LIVE_TICKETS, QUEUE_FEEDS, SALE, SETTINGS
 from engine.sale.waiting.views import QueueView
 from engine.store.remembered import remember
@@ -87,27 +87,18 @@ async def read_roster(call: Call) -> web.Response:
 
 
 async def watch_queue(call: Call) -> web.StreamResponse:
-    """Send how the line stands, and the buyer's own turn, until the client goes."""
+    """Open a connection that is sent how the line stands, and the buyer's own turn."""
     app, request = call.request.app, call.request
     check_origin(request, app[SETTINGS].public_url)
-    socket = make_socket(request)
+    upgrade = Upgrade(request)
     feeds = app[QUEUE_FEEDS]
-    with feeds.counted(socket):
+    with feeds.sockets.room():
         buyer, view = await _admit(call)
         feed = feeds.of(call.path("occurrence"))
-        await socket.prepare(request)
-        wire = request.transport
-        if wire is None:
-            return socket  # it went while the handshake was under way
-        try:
-            await feed.join(wire, view, buyer)
-            del view  # tens of thousands wait here: what each keeps counts
-            await until_gone(socket)
-        except OnsaleError:
-            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
-        finally:
-            feed.leave(wire, buyer)
-    return socket
+        socket = await upgrade.open(request, feeds.sockets, feed, buyer)
+        if socket is not None:
+            await listen(socket, feed.join(socket, view, buyer))
+    return upgrade
 
 
 async def _admit(call: Call) -> tuple[str, QueueView]:

@@ -141,9 +141,10 @@ class QueueFeed:
         board = await self._read()
         first = self._frame_of(board) + you_frame(view)
         if view.state in _OVER:
-            wire.write(first + _OVER_FRAME)
+            wire.transport.write(first)
+            wire.part(_OVER_FRAME)
             return
-        wire.write(first)
+        wire.transport.write(first)
         if not self._audience:  # nobody was told anything; this one knows the newest
             self._version = board.version
             self._advance(board.serving)
@@ -160,10 +161,10 @@ class QueueFeed:
         self._run(self._broadcast)
         self._run(self._look_after)
 
-    def leave(self, wire: Wire, buyer: str) -> None:
+    def leave(self, wire: Wire, who: str) -> None:
         """Send nothing more to ``wire``; without listeners the readings end."""
         self._audience.discard(wire)
-        place = self._places.get(buyer)
+        place = self._places.get(who)
         if place is None or wire not in place.wires:
             return
         place.wires = tuple(one for one in place.wires if one is not wire)
@@ -294,8 +295,8 @@ class QueueFeed:
         self._forget(place)
 
     def _part(self, place: Place, wire: Wire, frame: bytes) -> None:
-        """Say good-bye to one socket: its client answers, and so ends the connection."""
-        self._audience.tell(wire, frame)
+        """Say good-bye to one socket."""
+        wire.part(frame)
         self._audience.discard(wire)
         place.wires = tuple(one for one in place.wires if one is not wire)
 

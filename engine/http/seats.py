@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from aiohttp import hdrs, web
 
-from aiohttp import WSCloseCode, hdrs, web
-
-from engine.core.errors import OnsaleError
 from engine.http.caching import not_modified, shared
-from engine.http.live import Feed
 from engine.http.route import Call
 from engine.http.schemas import LiveQuery
-from engine.http.sockets import check_origin, make_socket, until_gone
+from engine.http.sockets import Upgrade, check_origin, listen
 from engine.http.state import FEEDS, SALE, SEAT_MAPS, SETTINGS
 
 # A map never changes under its ETag, but a publication may bring another: so it is asked for again.
@@ -48,29 +44,17 @@ async def read_availability(call: Call) -> web.Response:
 
 
 async def watch(call: Call) -> web.StreamResponse:
-    """Send what is free, and from then on what changes, until the client goes."""
+    """Open a connection that is sent what is free, and from then on what changes."""
     app, request, occurrence = call.request.app, call.request, call.path("occurrence")
     query: LiveQuery = call.query
     check_origin(request, app[SETTINGS].public_url)
     await app[SALE].published(occurrence)
     feeds = app[FEEDS]
     feed = feeds.of(occurrence)
-    socket = make_socket(request)
+    upgrade = Upgrade(request)
     await feed.picture()  # fails as a plain response, while there still can be one
-    with feeds.counted(socket):
-        await socket.prepare(request)
-        if request.transport is not None:  # else it went while the handshake was under way
-            await _serve(socket, request.transport, feed, query.version)
-    return socket
-
-
-async def _serve(
-    socket: web.WebSocketResponse, wire: asyncio.Transport, feed: Feed, known: int | None
-) -> None:
-    try:
-        await feed.join(wire, known)
-        await until_gone(socket)
-    except OnsaleError:
-        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
-    finally:
-        feed.leave(wire)
+    with feeds.sockets.room():
+        socket = await upgrade.open(request, feeds.sockets, feed, "")
+        if socket is not None:
+            await listen(socket, feed.join(socket, query.version))
+    return upgrade

@@ -125,9 +125,11 @@ class Line:
 
     def _seen(self, board: Board, edge: Edge | None) -> Observation:
         queue = board.queue
+        # opened by an operator before the sale begins: nobody could hold anything yet
+        early = board.wall_ms < board.published.snapshot.sale_starts_at
         return Observation(
             on=queue.on,
-            phase="closed" if board.closed else queue.phase,
+            phase="closed" if board.closed else "planned" if early else queue.phase,
             drawn=self._key is not None,
             paused=board.paused,
             rate_milli=math.ceil(board.most_calls_per_s * 1000),

@@ -24,7 +24,12 @@ DOCUMENT = {
     "eta": {"likely_ms": 12_345_600, "from_ms": 11_111_100, "to_ms": 13_579_900},
     "chance": 50,
     "left": [
-        {"ticket_type": f"category-{n}", "name": f"Category {n}", "left": 12_345, "price_from": 5_000}
+        {
+            "ticket_type": f"category-{n}",
+            "name": f"Category {n}",
+            "left": 12_345,
+            "price_from": 5_000,
+        }
         for n in range(1, 5)
     ],
     "currency": "EUR",

@@ -15,7 +15,6 @@ from typing import ClassVar
 from engine.core.ids import new_id
 from engine.core.proof_of_work import proof_keys
 from engine.core.tokens import TokenSigner
-from engine.embedded.parts import Service
 from engine.settings import Settings
 from engine.store import publication
 from loadtest.bench import requests, servers, wrk
@@ -99,9 +98,7 @@ class Joins:
         for _ in range(_TRIES_MAX):
             count = requests.write(self.file, self._wanted, int(self._rate_max * seconds))
             before = await self._line.places()
-            run = await answered(
-                self._settings.public_url, self._pid, _JOINED, self.file, seconds
-            )
+            run = await answered(self._settings.public_url, self._pid, _JOINED, self.file, seconds)
             joined = await self._line.places() - before
             if run.requests + wrk.CONNECTIONS <= count:
                 if joined < run.requests:

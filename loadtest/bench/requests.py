@@ -18,7 +18,6 @@ from engine.core.tokens import TokenSigner
 from loadtest.stadium import seats_together
 
 
-
 class Request(NamedTuple):
     """One request for wrk; with a ``body`` it is a POST, without one a GET."""
 

@@ -193,7 +193,7 @@ async def _buy(shop: Shop, till: Till, sold: Sold) -> None:
     while (wanted := sold.take()) is not None:
         kind, count = wanted
         began = time.perf_counter()
-        token = await shop.guest()
+        token = (await shop.guest()).token
         line: Json = {"ticket_type": kind, "quantity": count, "allow_split": True}
         hold = await shop.hold(token, line)
         checkout = await shop.check_out(token, hold["id"], f"buyer-{token[-8:].lower()}")

@@ -13,8 +13,21 @@ local places_changed = {}  -- 16-byte buyer -> true
 local leaves = {}          -- index, leaf, ...: the roster's changes
 local slow_leaves = {}     -- the same behind the draw, without indexes
 
+local byte_of = setmetatable({}, { -- two hex digits -> a byte: a batch converts each pair once
+  __index = function(found, pair)
+    found[pair] = string.char(tonumber(pair, 16))
+    return found[pair]
+  end,
+})
+local buyers_bytes = {}
+
 local function buyer_bytes(id)
-  return (string.gsub(id, '..', function(pair) return string.char(tonumber(pair, 16)) end))
+  local bytes = buyers_bytes[id]
+  if not bytes then
+    bytes = string.gsub(id, '..', byte_of)
+    buyers_bytes[id] = bytes
+  end
+  return bytes
 end
 
 -- What a queue command reads before its requests; each request begins with a buyer.

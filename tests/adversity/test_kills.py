@@ -53,7 +53,7 @@ async def test_whatever_is_killed_nothing_acknowledged_is_lost(
     stand: Stand, snapshot: Snapshot, crowd: Crowd, seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 - a test's dice
-    victims: list[Process] = [stand.valkey, stand.postgres, stand.worker, *stand.apis] * 2
+    victims: list[Process] = [stand.valkey, stand.postgres, *stand.workers, *stand.apis] * 2
     dice.shuffle(victims)
 
     async def kill() -> None:

@@ -65,7 +65,10 @@ class LineEdge:
         self, buyer: dict[str, str], **options: Any
     ) -> aiohttp.ClientWebSocketResponse:
         url = f"{self.edge.url}{self.url}/live?ticket={await self.ticket(buyer)}"
-        return await self.edge.session.ws_connect(url, **options)
+        connection: aiohttp.ClientWebSocketResponse = await self.edge.session.ws_connect(
+            url, **options
+        )
+        return connection
 
     async def state(self) -> waiting.QueueState:
         return await waiting.read_queue(self.edge.redis, SHARD, self.edge.snapshot.occurrence)
@@ -108,14 +111,19 @@ class LineEdge:
 
 @asynccontextmanager
 async def running_line(
-    settings: Settings, redis: Redis, *, opens_in_ms: int = HOUR_MS // 4, **room: Any
+    settings: Settings,
+    redis: Redis,
+    *,
+    opens_in_ms: int = HOUR_MS // 4,
+    port: int = 0,
+    **room: Any,
 ) -> AsyncIterator[LineEdge]:
     """Run an edge whose line is in the pre-queue; fast, and without proof of work."""
     opens_at = time.time_ns() // 1_000_000 + opens_in_ms
     values = {"rate": 1_000_000, "rate_ms": 1_000, **room}
     snapshot = make_snapshot(room=Room(opens_at=opens_at, **values))
     await publish(redis, snapshot, shard=SHARD)
-    async with running_edge(settings, redis, snapshot) as edge:
+    async with running_edge(settings, redis, snapshot, port=port) as edge:
         yield LineEdge(edge)
 
 

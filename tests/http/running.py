@@ -185,12 +185,14 @@ class Edge:
 
 
 @asynccontextmanager
-async def running_edge(settings: Settings, redis: Redis, snapshot: Snapshot) -> AsyncIterator[Edge]:
+async def running_edge(
+    settings: Settings, redis: Redis, snapshot: Snapshot, *, port: int = 0
+) -> AsyncIterator[Edge]:
     app = make_app(settings)
     runner = make_runner(app, shutdown_timeout_s=2)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         port = runner.addresses[0][1]
         url = f"http://127.0.0.1:{port}"
         # at hand from the start, so that holds go the lean way

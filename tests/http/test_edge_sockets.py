@@ -118,7 +118,7 @@ async def test_a_client_that_talks_is_parted_from(edge: Edge) -> None:
         assert connection.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
 
     async def counted_out() -> bool:
-        return edge.app[FEEDS].sockets == 0
+        return len(edge.app[FEEDS].sockets) == 0
 
     await eventually(counted_out)
 
@@ -138,7 +138,7 @@ async def test_sockets_are_bounded(edge_settings: Settings, redis_client: Redis)
         await one.close()
 
         async def room() -> bool:
-            return edge.app[FEEDS].sockets == 1
+            return len(edge.app[FEEDS].sockets) == 1
 
         await eventually(room)
         three = await edge.session.ws_connect(url)
@@ -170,7 +170,7 @@ async def test_a_client_that_does_not_read_is_dropped(edge: Edge) -> None:
     assert feeds.dropped == 1
 
     async def counted_out() -> bool:
-        return feeds.sockets == 0
+        return len(feeds.sockets) == 0
 
     await eventually(counted_out)
 

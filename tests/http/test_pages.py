@@ -41,7 +41,7 @@ async def test_the_waiting_page_runs_only_files_of_its_own(edge: Edge) -> None:
 
 
 async def test_every_file_is_found_under_an_address_of_its_content(edge: Edge) -> None:
-    found, waiting = set(), set(match[0] for match in ADDRESS.finditer(await page_of(edge)))
+    found, waiting = set(), {match[0] for match in ADDRESS.finditer(await page_of(edge))}
     while waiting:
         address = waiting.pop()
         found.add(address)

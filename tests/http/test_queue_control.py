@@ -59,7 +59,7 @@ class Control:
         return (await self.call("GET", self.queue)).json[figure]
 
     async def records(self) -> list[QueueRecord]:
-        entries = await self.line.edge.redis.xrange(keys.stream(SHARD))
+        entries: Any = await self.line.edge.redis.xrange(keys.stream(SHARD))
         return [
             msgspec.msgpack.decode(fields[b"q"], type=QueueRecord)
             for _, fields in entries

@@ -14,7 +14,7 @@ from engine.core import draw
 from engine.http.state import SIGNER
 from engine.settings import Settings
 from tests.http.lines import LINES, LineEdge, running_line
-from tests.http.running import HOUR_MS, Edge
+from tests.http.running import HOUR_MS
 
 
 @pytest.fixture
@@ -100,12 +100,13 @@ async def test_too_early_says_when_to_come(line_settings: Settings, redis_client
         assert answer.json["reason"] == "early"
 
 
-async def test_where_no_room_is_nobody_waits(edge: Edge) -> None:
-    line = LineEdge(edge)
-    answer = await edge.call("POST", line.url, headers=await edge.guest())
-    assert (answer.status, answer.code) == (409, "queue_closed")
-    assert "Retry-After" not in answer.headers
-    assert (await edge.call("GET", f"{line.url}/serving")).json["state"] == "off"
+async def test_where_no_room_is_nobody_waits(line_settings: Settings, redis_client: Redis) -> None:
+    async with running_line(line_settings, redis_client, on=False) as line:
+        answer = await line.edge.call("POST", line.url, headers=await line.edge.guest())
+        assert (answer.status, answer.code) == (409, "queue_closed")
+        assert answer.json["reason"] == "off"
+        assert "Retry-After" not in answer.headers
+        assert (await line.edge.call("GET", f"{line.url}/serving")).json["state"] == "off"
 
 
 async def test_a_proof_of_work_is_asked_at_the_door(

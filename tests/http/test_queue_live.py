@@ -263,6 +263,8 @@ async def test_who_joins_anew_elsewhere_is_told_by_the_new_number(
     assert states(wire) == ["waiting"]
     line.serve(10)
     await told(wire, "waiting", "called")
+    feed.leave(wire, "a")
+    assert not feed._numbers
 
 
 async def test_the_draw_gives_everybody_a_number_and_nobody_a_message(

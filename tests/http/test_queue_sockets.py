@@ -45,6 +45,14 @@ async def refusal(line: LineEdge, ticket: str, **headers: str) -> tuple[int, str
     return answer.status, answer.code
 
 
+async def until_closed(connection: aiohttp.ClientWebSocketResponse) -> int | None:
+    """Return the code with which the server parts."""
+    while (message := await connection.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+        pass
+    assert message.type is aiohttp.WSMsgType.CLOSE, message
+    return connection.close_code
+
+
 async def test_from_the_pre_queue_to_the_inside(line: LineEdge) -> None:
     buyers = [(await line.join())[0] for _ in range(5)]
     connections = [await line.connect(buyer) for buyer in buyers]
@@ -69,9 +77,7 @@ async def test_from_the_pre_queue_to_the_inside(line: LineEdge) -> None:
     assert you["state"] == "inside"
     assert 0 < you["leave_in_ms"] <= 600_000
     await line.edge.call("DELETE", line.url, headers=buyer)
-    while (message := await first[0].receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
-        pass
-    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.OK)
+    assert await until_closed(first[0]) == aiohttp.WSCloseCode.OK
     waiting = connections[numbers.index(5)]
     while (await receive(waiting, "serving"))["serving"] < 2:
         pass
@@ -146,7 +152,7 @@ async def test_sockets_are_bounded_and_a_ticket_is_not_lost_by_that(
         await one.close()
 
         async def room() -> bool:
-            return line.edge.app[QUEUE_FEEDS].sockets == 0
+            return len(line.edge.app[QUEUE_FEEDS].sockets) == 0
 
         await eventually(room)
         url = f"{line.edge.url}{line.url}/live?ticket={ticket}"
@@ -159,13 +165,10 @@ async def test_a_client_that_talks_is_parted_from(line: LineEdge) -> None:
     connection = await line.connect(buyer)
     await receive(connection, "you")
     await connection.send_str("hello")
-    while (message := await connection.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
-        pass
-    assert message.type is aiohttp.WSMsgType.CLOSE
-    assert connection.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
+    assert await until_closed(connection) == aiohttp.WSCloseCode.POLICY_VIOLATION
 
     async def counted_out() -> bool:
-        return line.edge.app[QUEUE_FEEDS].sockets == 0
+        return len(line.edge.app[QUEUE_FEEDS].sockets) == 0
 
     await eventually(counted_out)
     assert line.edge.app[QUEUE_FEEDS].of(line.edge.snapshot.occurrence).listeners == 0
@@ -178,11 +181,10 @@ async def test_at_the_end_clients_are_told_to_go(
         buyer, _ = await line.join()
         connection = await line.connect(buyer)
         await receive(connection, "you")
+        closing = asyncio.create_task(until_closed(connection))
+        await asyncio.sleep(0)
         await line.edge.runner.shutdown()
-        while (message := await connection.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
-            pass
-        assert message.type is aiohttp.WSMsgType.CLOSE
-        assert connection.close_code == aiohttp.WSCloseCode.GOING_AWAY
+        assert await closing == aiohttp.WSCloseCode.GOING_AWAY
 
 
 async def test_figures_are_in_the_metrics(line: LineEdge) -> None:

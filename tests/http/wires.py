@@ -18,6 +18,13 @@ class Wire:
         self.closing = False
         self.aborted = False
 
+    @property
+    def transport(self) -> Wire:
+        return self
+
+    def part(self, frame: bytes) -> None:
+        self.written.append(frame)
+
     def write(self, data: bytes) -> None:
         self.written.append(data)
 

@@ -25,7 +25,9 @@ from engine.settings import Settings
 from loadtest.bench import servers
 
 EVENT = Path(__file__).with_name("tiny.yaml")
-TIMES = Times(hold_ms=2_000, payment_window_ms=2_500)
+TIMES = Times(
+    opens_in_ms=3_000, claim_ms=3_000, shop_ms=5_000, hold_ms=2_000, payment_window_ms=2_500
+)
 
 
 @pytest.fixture
@@ -72,9 +74,15 @@ async def test_a_house_is_sold_out_with_every_promise_kept(
         "circle": 16,
         "standing": 8,
     }
-    assert report.counts["found nothing"] > 0
     assert all(step.count for step in report.steps)
     assert "sold 40 of 40" in text.getvalue()
+    line = report.line
+    assert line.inversions == 0
+    assert line.draw_right
+    assert line.checked == line.drawn > 0
+    assert line.entered <= line.called <= line.drawn + line.later
+    assert line.counts["still in line"] > 0
+    assert [part.first for part in line.waited] == sorted(part.first for part in line.waited)
 
 
 async def test_an_unsold_house_and_a_real_provider_are_told(

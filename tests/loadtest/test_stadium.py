@@ -52,7 +52,7 @@ def test_every_request_has_its_own_buyer_key_and_seats(tmp_path: Path) -> None:
     signer = TokenSigner(Settings().token_secret)
     snapshot = stadium_snapshot(SEATS)
     file = tmp_path / "requests"
-    assert requests.write(file, requests.named([snapshot], 2), 100, signer) == 100
+    assert requests.write(file, requests.holds(requests.named([snapshot], 2), signer), 100) == 100
     lines = [line.split("\t") for line in file.read_text().splitlines()]
     assert {path for path, *_ in lines} == {f"/v1/occurrences/{snapshot.occurrence}/holds"}
     assert len({signer.verify(token).sub for _, token, _, _ in lines}) == 100

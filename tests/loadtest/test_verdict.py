@@ -10,12 +10,16 @@ from rich.console import Console
 
 from engine.core.documents import Order
 from engine.embedded.demo.figures import Stopwatch, percentile
-from engine.embedded.demo.personas import _ENDINGS, draw
+from engine.embedded.demo.line_proof import LineFacts
+from engine.embedded.demo.line_report import make_line_report, tenths
+from engine.embedded.demo.line_tally import LineTally
+from engine.embedded.demo.personas import _ENDINGS, _IN_LINE, draw
 from engine.embedded.demo.proof import charged_twice, lost
 from engine.embedded.demo.report import Report, make_report, peak, show
 from engine.embedded.demo.tally import Purchase, Tally
 from engine.embedded.demo.verdict import Facts, broken
 from engine.payments.provider import Intent
+from engine.persist.fairness import fairness
 
 
 def facts(**changes: Any) -> Facts:
@@ -36,6 +40,10 @@ def report(found: Facts) -> Report:
         sold={"stalls": 10, "standing": 5},
         tally=Tally(15, Stopwatch()),
         facts=found,
+        line=make_line_report(
+            LineTally({}),
+            LineFacts(fairness=fairness([]), drawn=0, later=0, checked=0, wrong=found.draw),
+        ),
     )
 
 
@@ -55,6 +63,8 @@ def test_with_every_promise_kept_the_exit_code_is_0() -> None:
         ({"missing": ["order"]}, "not in PostgreSQL: 1"),
         ({"unwritten": 3}, "not written behind: 3"),
         ({"audit": ["stock: 1 is not 2"]}, "the audit: 1"),
+        ({"inversions": ["number 7 came in when 6 were called"]}, "unfair: 1"),
+        ({"draw": ["another seed was drawn with"]}, "the draw: 1"),
         ({"seen": ["a buyer has two orders"]}, "two orders"),
         ({"errors": ["buyer-1: 500"]}, "errors: 1"),
     ],
@@ -169,3 +179,14 @@ def test_the_same_seed_brings_the_same_buyers_and_all_kinds_of_them() -> None:
     assert draw(500, 7) == draw(500, 7)
     assert draw(500, 7) != draw(500, 8)
     assert {persona.ending for persona in draw(500, 7)} == set(_ENDINGS)
+    assert {persona.in_line for persona in draw(500, 7)} == set(_IN_LINE)
+    assert min(persona.arrives_s for persona in draw(500, 7)) < 0
+
+
+def test_waiting_times_are_told_by_tenths_of_the_numbers() -> None:
+    found = tenths([(number, number / 10) for number in range(100, 0, -1)])
+    assert [(part.first, part.last) for part in found[:2]] == [(1, 10), (11, 20)]
+    assert [part.count for part in found] == [10] * 10
+    assert (found[0].p50_s, found[0].max_s) == (0.5, 1.0)
+    assert [part.count for part in tenths([(5, 1.0), (3, 2.0)])] == [1, 1]
+    assert tenths([]) == []

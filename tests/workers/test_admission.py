@@ -243,7 +243,8 @@ async def test_the_steps_are_even_and_within_the_operators_rate(
     took_ms = (await hall.state()).now_ms - began
     even = rate * STEP_MS / rate_ms
     assert max(counts) <= 2 * even + 1
-    assert sum(counts) <= rate * took_ms / rate_ms + even + 1
+    a_second = 1_000 * rate / rate_ms  # what may be made up for after a delay
+    assert sum(counts) <= rate * took_ms / rate_ms + a_second + 1
     assert sum(counts) >= 0.8 * even * steps
     await hall.calls()
 

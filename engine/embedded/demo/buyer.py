@@ -1,4 +1,4 @@
-"""One buyer, from the opening of the sale to tickets, or to the end of their patience."""
+"""One buyer, from the line to tickets, or to the end of the sale."""
 
 from __future__ import annotations
 
@@ -8,68 +8,77 @@ import random
 import time
 from typing import Any
 
-from engine.embedded.demo.hall import Hall, Kind
+from engine.embedded.demo.hall import Kind
+from engine.embedded.demo.line import InLine
 from engine.embedded.demo.personas import Persona
-from engine.embedded.demo.shop import RefusedError, Shop
-from engine.embedded.demo.tally import Purchase, Tally
-from engine.embedded.demo.till import BAD_CARDS, BANK_DEBIT, CHALLENGED_CARD, Till, good_card
+from engine.embedded.demo.shop import RefusedError
+from engine.embedded.demo.tally import Purchase
+from engine.embedded.demo.till import BAD_CARDS, BANK_DEBIT, CHALLENGED_CARD, good_card
+from engine.embedded.demo.venue import Venue
 
 Json = dict[str, Any]
 
 _TRIES = 3  # in one go, with other seats each time
-_WAIT_S = (0.5, 1.5)
+_LOOK_AGAIN_S = (0.3, 1.0)
+_PATIENCE_S = (1.5, 4.0)  # inside, with nothing to be had; then somebody else may come
 _THINK_S = (0.1, 1.5)
 _POLL_S = 0.15  # how often a paid order is looked at
 _ASK_AFTER_S = 3.0  # without a message of the provider, the buyer's client asks the shop to look
 _CONFIRM_S_MAX = 60.0
-_EAGER = 4  # of those who wait, so many try for each free ticket
 
 
 class Buyer:
-    """Plays a persona. Whoever had to wait pays plainly afterwards: they are glad of a ticket."""
+    """Plays a persona. Whoever had to wait for long pays plainly: they are glad of a ticket."""
 
-    def __init__(self, persona: Persona, shop: Shop, till: Till, hall: Hall, tally: Tally) -> None:
+    def __init__(self, persona: Persona, venue: Venue) -> None:
         self._persona = persona
-        self._shop = shop
-        self._till = till
-        self._hall = hall
-        self._tally = tally
+        self._venue = venue
+        self._shop = venue.shop
+        self._till = venue.till
+        self._hall = venue.hall
+        self._tally = venue.tally
         self._rng = random.Random(persona.seed)  # noqa: S311 - a play, not a secret
         self._token = ""
         self._glad = False
 
     async def run(self) -> None:
-        """Come, try, buy or not, go."""
-        await self._pause(self._persona.arrives_s)
+        """Come, stand in line, try, buy or not, go."""
+        await self._pause(self._venue.lobby.opens_in_s + self._persona.arrives_s)
         if self._tally.over.is_set():
             return
-        self._token = await self._shop.guest()
-        while not self._tally.over.is_set():
-            hold = await self._hold()
-            if hold is None:
-                await self._wait()
-                continue
-            self._tally.shopping += 1
+        guest = await self._shop.guest()
+        self._token = guest.token
+        line = InLine(self._persona, guest, self._venue)
+        while await line.get_in():
+            self._glad = line.glad
+            self._tally.inside += 1
             try:
-                if await self._shop_with(hold):
+                if await self._inside(line):
                     return
+            except RefusedError as error:
+                if error.code != "not_inside":
+                    raise
+                self._tally.counts["took too long inside"] += 1
             finally:
-                self._tally.shopping -= 1
-        self._tally.counts["found nothing"] += 1
+                self._tally.inside -= 1
 
     # Finding something
 
-    async def _wait(self) -> None:
-        self._glad = True
-        self._tally.waiting += 1
-        try:
-            while not self._tally.over.is_set():
-                await self._pause(self._rng.uniform(*_WAIT_S))
-                chance = _EAGER * self._hall.free / self._tally.waiting
-                if self._rng.random() < chance:
-                    return
-        finally:
-            self._tally.waiting -= 1
+    async def _inside(self, line: InLine) -> bool:
+        """Look for tickets, and buy them. Returns whether the buyer is done."""
+        gives_up_at = time.perf_counter() + self._rng.uniform(*_PATIENCE_S)
+        while not self._tally.over.is_set():
+            hold = await self._hold()
+            if hold is not None:
+                if await self._shop_with(hold):
+                    return True
+            elif time.perf_counter() > gives_up_at:
+                self._tally.counts["found nothing inside"] += 1
+                await line.leave()
+                return False
+            else:
+                await self._pause(self._rng.uniform(*_LOOK_AGAIN_S))
+        return True
 
     async def _hold(self) -> Json | None:
         for _ in range(_TRIES):
@@ -119,6 +128,7 @@ class Buyer:
         await asyncio.sleep(self._rng.uniform(*_THINK_S))
         if ending == "releases":
             await self._shop.release(self._token, hold["id"])
+            await self._shop.leave(self._token)
             self._tally.counts["gave it back"] += 1
             return True
         if ending == "walks_away":

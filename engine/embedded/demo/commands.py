@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 
 from engine.embedded.demo import crowd, display, personas, proof, report, stage, system
+from engine.embedded.demo.line_report import make_line_report
 from engine.settings import Settings
 
 _WIDTH = 100  # of the report, where there is no terminal to ask
@@ -71,15 +72,10 @@ async def play(
     async with crowd.sale_of(settings, published.occurrence) as sale:
         with display.watching(sale, console) as tick:
             await sale.run(personas.draw(buyers, seed), seconds_max, tick)
-        seconds, hall = sale.seconds, sale.hall
+        seconds, venue = sale.seconds, sale.venue
         with console.status("looking at what happened") as status:
-            facts, sold = await proof.prove(
-                settings,
-                published.occurrence,
-                sale.tally,
-                hall.capacity,
-                {kind.code: kind.pool for kind in hall.kinds.values()},
-                status.update,
+            facts, line, sold = await proof.prove(
+                settings, published.occurrence, venue, status.update
             )
     facts.errors = sale.errors
     return report.make_report(
@@ -87,8 +83,9 @@ async def play(
         buyers=buyers,
         seed=seed,
         seconds=seconds,
-        names={kind.code: kind.name for kind in hall.kinds.values()},
+        names={kind.code: kind.name for kind in venue.hall.kinds.values()},
         sold=sold,
-        tally=sale.tally,
+        tally=venue.tally,
         facts=facts,
+        line=make_line_report(venue.line, line),
     )

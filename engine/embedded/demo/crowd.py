@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,10 +12,13 @@ import aiohttp
 from engine.embedded.demo.buyer import Buyer
 from engine.embedded.demo.figures import Stopwatch
 from engine.embedded.demo.hall import Hall
+from engine.embedded.demo.line_tally import LineTally
+from engine.embedded.demo.lobby import Lobby
 from engine.embedded.demo.personas import Persona
 from engine.embedded.demo.shop import RefusedError, Shop, UnavailableError
 from engine.embedded.demo.tally import Tally
 from engine.embedded.demo.till import Till
+from engine.embedded.demo.venue import Venue
 from engine.settings import Settings
 
 CONNECTIONS = 64
@@ -32,39 +34,35 @@ Tick = Callable[["Sale"], None]
 class Sale:
     """A running sale, to look at."""
 
-    def __init__(self, hall: Hall, tally: Tally, till: Till, shop: Shop) -> None:
-        self.hall = hall
-        self.tally = tally
-        self.till = till
-        self.shop = shop
-        self.began = time.perf_counter()
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
         self.errors: list[str] = []
 
     @property
     def seconds(self) -> float:
-        """Since the opening."""
-        return time.perf_counter() - self.began
+        """Since the opening; negative before it."""
+        return -self.venue.lobby.opens_in_s
 
     async def run(self, personas: Sequence[Persona], seconds_max: float, tick: Tick) -> None:
         """Play until everything is sold, or the time is up. ``tick`` is called now and then."""
-        before = await self.till.behave(_DOUBLED)
-        watch = asyncio.create_task(self.hall.watch())
-        self.began = time.perf_counter()
-        buyers = [
-            asyncio.create_task(Buyer(item, self.shop, self.till, self.hall, self.tally).run())
-            for item in personas
+        venue, over = self.venue, self.venue.tally.over
+        before = await venue.till.behave(_DOUBLED)
+        watches = [
+            asyncio.create_task(work)
+            for work in (venue.hall.watch(), venue.lobby.watch(), venue.line.hang_up(over))
         ]
+        buyers = [asyncio.create_task(Buyer(item, venue).run()) for item in personas]
         try:
             await self._wait(buyers, seconds_max, tick)
-            self.tally.over.set()
+            over.set()
             await self._wait(buyers, self.seconds + _LEAVE_S, tick)
         finally:
-            for task in (watch, *buyers):
+            for task in (*watches, *buyers):
                 task.cancel()
             outcomes = await asyncio.gather(*buyers, return_exceptions=True)
-            await asyncio.gather(watch, return_exceptions=True)
+            await asyncio.gather(*watches, return_exceptions=True)
             with contextlib.suppress(aiohttp.ClientError, OSError):
-                await self.till.behave(before)
+                await venue.till.behave(before)
         self.errors = [
             f"{persona.name}: {type(outcome).__name__}: {outcome}"
             for persona, outcome in zip(personas, outcomes, strict=True)
@@ -86,6 +84,7 @@ async def sale_of(settings: Settings, occurrence: str) -> AsyncIterator[Sale]:
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS + 1)) as session,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as provider,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as sockets,
     ):
         till = Till(provider, settings.stripe_api_base, stopwatch)
         await till.check()
@@ -94,8 +93,19 @@ async def sale_of(settings: Settings, occurrence: str) -> AsyncIterator[Sale]:
         )
         await _known(settings.public_url, occurrence)
         hall = Hall(shop, session)
-        await hall.load()
-        yield Sale(hall, Tally(sum(hall.capacity.values()), stopwatch), till, shop)
+        lobby = Lobby(shop, occurrence, settings.token_secret)
+        await asyncio.gather(hall.load(), lobby.load())
+        yield Sale(
+            Venue(
+                shop=shop,
+                till=till,
+                hall=hall,
+                lobby=lobby,
+                sockets=sockets,
+                tally=Tally(sum(hall.capacity.values()), stopwatch),
+                line=LineTally({"ticket_type": next(iter(hall.kinds)), "quantity": 1}),
+            )
+        )
 
 
 async def _known(url: str, occurrence: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,17 +21,20 @@ _LINE_S = 10.0
 
 def _recent(sale: Sale) -> float:
     """Return the orders a second of the last moments."""
-    moments = sale.tally.confirmed_at
-    since = sale.began + sale.seconds - _RECENT_S
-    return peak([moment for moment in moments if moment >= since], _RECENT_S)
+    since = time.perf_counter() - _RECENT_S
+    moments = [moment for moment in sale.venue.tally.confirmed_at if moment >= since]
+    return peak(moments, _RECENT_S)
 
 
 def _line(sale: Sale) -> str:
-    tally = sale.tally
+    tally, lobby = sale.venue.tally, sale.venue.lobby
+    if sale.seconds < 0:
+        return f"opens in {-sale.seconds:.0f} s   in the pre-queue {sale.venue.line.standing:,}"
     return (
-        f"{sale.seconds:5.0f} s   sold {tally.sold.total():,} of {tally.capacity:,}"
-        f"   orders/s {_recent(sale):.0f}   shopping {tally.shopping:,}"
-        f"   waiting {tally.waiting:,}   free {sale.hall.free:,}"
+        f"{sale.seconds:5.0f} s   serving number {lobby.serving:,}"
+        f"   in line {sale.venue.line.standing:,}   inside {tally.inside:,}"
+        f"   free {sale.venue.hall.free:,}   orders/s {_recent(sale):.0f}"
+        f"   sold {tally.sold.total():,} of {tally.capacity:,}"
     )
 
 
@@ -45,15 +50,15 @@ def watching(sale: Sale, console: Console) -> Iterator[Tick]:
     )
     bars: dict[str, TaskID] = {
         pool: progress.add_task(pool, total=capacity)
-        for pool, capacity in sale.hall.capacity.items()
+        for pool, capacity in sale.venue.hall.capacity.items()
     }
     status = Text()
     with Live(Group(progress, status), console=console, refresh_per_second=4):
 
         def tick(sale: Sale) -> None:
             sold = dict.fromkeys(bars, 0)
-            for code, count in sale.tally.sold.items():
-                sold[sale.hall.kinds[code].pool] += count
+            for code, count in sale.venue.tally.sold.items():
+                sold[sale.venue.hall.kinds[code].pool] += count
             for pool, bar in bars.items():
                 progress.update(bar, completed=sold[pool])
             status.plain = _line(sale)
@@ -62,12 +67,12 @@ def watching(sale: Sale, console: Console) -> Iterator[Tick]:
 
 
 def _lines(console: Console) -> Tick:
-    next_at = 0.0
+    next_at = -math.inf
 
     def tick(sale: Sale) -> None:
         nonlocal next_at
         if sale.seconds >= next_at:
-            next_at = sale.seconds + _LINE_S
+            next_at = (sale.seconds // _LINE_S + 1) * _LINE_S
             console.print(_line(sale), soft_wrap=True)
 
     return tick

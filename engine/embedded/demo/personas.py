@@ -21,6 +21,13 @@ Ending = Literal[
     "gives_up",  # is declined and cancels
 ]
 
+InLine = Literal[
+    "comes",  # goes in when called
+    "no_show",  # does not
+    "leaves",  # gives the place up while waiting
+    "pushes",  # tries to hold tickets before the turn has come
+]
+
 _WAYS: dict[Way, int] = {"map": 45, "best": 35, "standing": 20}
 _COUNTS = {1: 25, 2: 45, 3: 12, 4: 18}
 _ENDINGS: dict[Ending, int] = {
@@ -34,15 +41,29 @@ _ENDINGS: dict[Ending, int] = {
     "declined": 9,
     "gives_up": 3,
 }
+_IN_LINE: dict[InLine, int] = {"comes": 86, "no_show": 5, "leaves": 5, "pushes": 4}
 _CHALLENGED = 0.15  # of the cards want 3-D Secure
-_RUSH_S = 3.0  # the mean of arrivals after the opening; most come in the first seconds
+_EARLY = 0.85  # of the buyers come before the opening
+_EARLY_S = 8.0  # so long before it at most
+_LATE_S = 4.0  # the mean of arrivals after it
+_TWO_DEVICES = 0.08
+_SOCKETS_MAX = 300  # buyers who wait on a WebSocket, the others ask now and then
+_SOLVERS_MAX = 30  # who solve a challenge of the door; see line.py
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True):
-    """A buyer. ``arrives_s``: after the opening; ``count``: tickets; ``seed``: of all else."""
+    """A buyer. ``arrives_s``: after the opening, or before it; ``seed``: of all else.
+
+    ``count``: tickets; ``devices``: all of them in line; ``listens``: waits on a
+    WebSocket; ``solves``: a challenge of the door.
+    """
 
     name: str
     arrives_s: float
+    in_line: InLine
+    devices: int
+    listens: bool
+    solves: bool
     way: Way
     count: int
     ending: Ending
@@ -53,10 +74,15 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True):
 def draw(count: int, seed: int) -> list[Persona]:
     """Return so many buyers; the same seed gives the same ones."""
     rng = random.Random(seed)  # noqa: S311 - a play, not a secret
+    listens, solves = (max(-(-count // most), 2) for most in (_SOCKETS_MAX, _SOLVERS_MAX))
     return [
         Persona(
             name=f"buyer-{number}",
-            arrives_s=min(rng.expovariate(1 / _RUSH_S), 4 * _RUSH_S),
+            arrives_s=_arrival(rng),
+            in_line=_pick(rng, _IN_LINE),
+            devices=2 if rng.random() < _TWO_DEVICES else 1,
+            listens=number % listens == 0,
+            solves=number % solves == 0,
             way=_pick(rng, _WAYS),
             count=_pick(rng, _COUNTS),
             ending=_pick(rng, _ENDINGS),
@@ -65,6 +91,12 @@ def draw(count: int, seed: int) -> list[Persona]:
         )
         for number in range(1, count + 1)
     ]
+
+
+def _arrival(rng: random.Random) -> float:
+    if rng.random() < _EARLY:
+        return -rng.uniform(0.0, _EARLY_S)
+    return min(rng.expovariate(1 / _LATE_S), 3 * _LATE_S)
 
 
 def _pick(rng: random.Random, weights: dict[T, int]) -> T:

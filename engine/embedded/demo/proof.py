@@ -12,7 +12,9 @@ from redis.asyncio import Redis
 
 from engine.core.documents import Order
 from engine.db.session import unavailable_named
+from engine.embedded.demo.line_proof import LineFacts, prove_line
 from engine.embedded.demo.tally import Tally
+from engine.embedded.demo.venue import Venue
 from engine.embedded.demo.verdict import Facts
 from engine.payments import make_provider
 from engine.payments.provider import Intent, PaymentProvider
@@ -38,14 +40,9 @@ Say = Callable[[str], None]
 
 
 async def prove(
-    settings: Settings,
-    occurrence: str,
-    tally: Tally,
-    capacity: Mapping[str, int],
-    pools: Mapping[str, str],
-    say: Say,
-) -> tuple[Facts, Counter[str]]:
-    """Return the facts, and the valid tickets of each type. ``pools``: ticket type -> its pool.
+    settings: Settings, occurrence: str, venue: Venue, say: Say
+) -> tuple[Facts, LineFacts, Counter[str]]:
+    """Return the facts, those of the line, and the valid tickets of each type.
 
     Raises :class:`engine.core.errors.OnsaleError` when a server is away.
     """
@@ -65,17 +62,26 @@ async def prove(
                 states = {r["id"].hex: r["state"] for r in await connection.fetch(_STATES, place)}
                 sold = Counter({r[0]: r[1] for r in await connection.fetch(_SOLD, place)})
                 twice = [row[0] for row in await connection.fetch(_SEATS_TWICE, place)]
+                say("checking the draw and the order of the line")
+                line = await prove_line(
+                    connection,
+                    settings.public_url,
+                    occurrence,
+                    venue.lobby.commitment,
+                    venue.line.places,
+                )
         say("asking the payment provider")
         intents = await _intents(provider, orders)
     finally:
         await provider.close()
         pool.terminate()
         await client.aclose()
+    tally, pools = venue.tally, {kind.code: kind.pool for kind in venue.hall.kinds.values()}
     by_pool: Counter[str] = Counter()
     for ticket_type, count in sold.items():
         by_pool[pools.get(ticket_type, ticket_type)] += count
     facts = Facts(
-        capacity=dict(capacity),
+        capacity=dict(venue.hall.capacity),
         sold=dict(by_pool),
         refunds=sum(state == "refunded" for state in states.values()),
         seats_twice=twice,
@@ -92,9 +98,11 @@ async def prove(
             for check in report.checks
             for finding in check.findings
         ],
-        seen=tally.broken,
+        seen=tally.broken + venue.line.broken,
+        inversions=list(line.fairness.findings),
+        draw=line.wrong,
     )
-    return facts, sold
+    return facts, line, sold
 
 
 def lost(tally: Tally, states: Mapping[str, str], intents: list[Intent]) -> list[str]:

@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.embedded.demo.figures import percentile
+from engine.embedded.demo.line_report import LineReport, line_view
 from engine.embedded.demo.tally import Tally
 from engine.embedded.demo.verdict import Facts, broken
 
-STEPS = ("guest", "hold", "checkout", "pay", "confirmed")
+STEPS = ("guest", "join", "ask", "enter", "hold", "checkout", "pay", "confirmed")
 _SHARES = (0.5, 0.95, 0.99)
 _PEAK_S = 5.0
 
@@ -57,6 +58,7 @@ class Report(msgspec.Struct, kw_only=True):
     paid_twice: int
     charged_twice: int
     refunds: int
+    line: LineReport
     broken: list[str]
 
     @property
@@ -75,6 +77,7 @@ def make_report(
     sold: Mapping[str, int],
     tally: Tally,
     facts: Facts,
+    line: LineReport,
 ) -> Report:
     """Put the report together. ``names``: ticket type -> name; ``sold``: ticket type -> tickets."""
     purchases = tally.purchases.values()
@@ -105,6 +108,7 @@ def make_report(
         paid_twice=sum(item.twice and item.state == "confirmed" for item in purchases),
         charged_twice=len(facts.charged_twice),
         refunds=facts.refunds,
+        line=line,
         broken=broken(facts),
     )
 
@@ -135,6 +139,7 @@ def show(report: Report, console: Console) -> None:
     grid.add_row(_types(report), _steps(report))
     console.print(grid)
     console.print(_people(report))
+    console.print(line_view(report.line))
     good = not report.broken
     colour = "green" if good else "red"
     console.print(
@@ -183,7 +188,7 @@ def _people(report: Report) -> RenderableType:
     )
     late = ", ".join(f"{number} {what}" for what, number in report.paid_late.items())
     for name, text in (
-        ("buyers", f"{report.buyers:,}, of whom {count('found nothing', 0):,} found nothing"),
+        ("buyers", f"{report.buyers:,}"),
         ("abandoned", left),
         ("declined", f"{count('declined', 0)}, of whom {count('gave up', 0)} gave up"),
         ("3-D Secure", f"{count('3-D Secure', 0)} passed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 import orjson
@@ -20,6 +20,13 @@ _RETRY_FIRST_S = 0.1  # when there was no answer at all
 _RETRY_LAST_S = 5.0
 _TIMEOUT_S = 20.0
 _AGAIN = frozenset({429, 503})
+
+
+class Guest(NamedTuple):
+    """Somebody new: ``buyer`` is the id."""
+
+    token: str
+    buyer: str
 
 
 class RefusedError(Exception):
@@ -60,6 +67,7 @@ class Shop:
         self._session = session
         self._url = url
         self._place = f"/v1/occurrences/{occurrence}"
+        self._queue = f"{self._place}/queue"
         self._stopwatch = stopwatch
         self._room = asyncio.Semaphore(connections_max)
 
@@ -76,10 +84,45 @@ class Shop:
         """Return the seats."""
         return await self._call("GET", f"{self._place}/seat-map")
 
-    async def guest(self) -> str:
-        """Return the token of a new guest."""
+    async def guest(self) -> Guest:
+        """Return a new guest."""
         answer = await self._call("POST", "/v1/guests", body={}, step="guest")
-        return cast("str", answer["token"])
+        return Guest(answer["token"], answer["buyer"])
+
+    async def serving(self) -> Json:
+        """Return how the line stands."""
+        return await self._call("GET", f"{self._queue}/serving")
+
+    async def draw(self) -> Json:
+        """Return what the draw was promised with."""
+        return await self._call("GET", f"{self._queue}/draw")
+
+    async def challenge(self, token: str) -> Json:
+        """Return a challenge of the door."""
+        return await self._call("GET", f"{self._queue}/challenge", token=token)
+
+    async def join(self, token: str, proof: str) -> Json:
+        """Stand in line; return the place. Raises :class:`RefusedError`."""
+        return await self._call(
+            "POST", self._queue, token=token, body={"challenge": proof}, step="join"
+        )
+
+    async def place(self, token: str) -> Json:
+        """Return the place in line. Raises :class:`RefusedError`."""
+        return await self._call("GET", self._queue, token=token, step="ask")
+
+    async def enter(self, token: str) -> Json:
+        """Go in when called; return the place. Raises :class:`RefusedError`."""
+        return await self._call("POST", f"{self._queue}/enter", token=token, body={}, step="enter")
+
+    async def leave(self, token: str) -> None:
+        """Give the place up."""
+        await self._call("DELETE", self._queue, token=token)
+
+    async def line_url(self, token: str) -> str:
+        """Return where one connection of this buyer is told how the line moves."""
+        answer = await self._call("POST", f"{self._queue}/ticket", token=token, body={})
+        return f"{self._url}{self._queue}/live?ticket={answer['ticket']}"
 
     async def hold(self, token: str, line: Json) -> Json:
         """Hold tickets of one line. Raises :class:`RefusedError`."""

@@ -39,8 +39,7 @@ class Tally:
     purchases: dict[str, Purchase] = field(default_factory=dict)
     confirmed_at: list[float] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)  # promises that a buyer saw broken
-    waiting: int = 0
-    shopping: int = 0
+    inside: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def confirmed(self, purchase: Purchase, order: Json) -> None:

@@ -21,6 +21,8 @@ class Facts(msgspec.Struct, kw_only=True):
     missing: list[str] = []  # orders a buyer saw confirmed that PostgreSQL does not have so
     unwritten: int = 0  # records that did not reach PostgreSQL in time
     audit: list[str] = []  # what does not agree
+    inversions: list[str] = []  # of the line: who came in ahead of the turn
+    draw: list[str] = []  # what does not agree with the published draw
     seen: list[str] = []  # what buyers saw go wrong
     errors: list[str] = []  # what stopped a buyer who should have gone on
 
@@ -42,26 +44,22 @@ def broken(facts: Facts) -> list[str]:
     found = []
     if facts.oversold:
         found.append(f"oversold: {facts.oversold} tickets {_named(facts.seats_twice)}")
-    if facts.lost:
-        found.append(
-            f"lost: {len(facts.lost)} paid orders have neither tickets nor their money back"
-            f" {_named(facts.lost)}"
+    found += [
+        f"{before}: {len(items)} {what} {_named(items)}"
+        for items, before, what in (
+            (facts.lost, "lost", "paid orders have neither tickets nor their money back"),
+            (facts.charged_twice, "charged twice", "buyers"),
+            (facts.missing, "not in PostgreSQL", "confirmed orders"),
+            (facts.audit, "the audit", "things do not agree"),
+            (facts.inversions, "unfair", "inversions in the line"),
+            (facts.draw, "the draw", "things do not agree"),
+            (facts.errors, "errors", "buyers were stopped"),
         )
-    if facts.charged_twice:
-        found.append(
-            f"charged twice: {len(facts.charged_twice)} buyers {_named(facts.charged_twice)}"
-        )
-    if facts.missing:
-        found.append(
-            f"not in PostgreSQL: {len(facts.missing)} confirmed orders {_named(facts.missing)}"
-        )
+        if items
+    ]
     if facts.unwritten:
         found.append(f"not written behind: {facts.unwritten} records; is the worker running?")
-    if facts.audit:
-        found.append(f"the audit: {len(facts.audit)} things do not agree {_named(facts.audit)}")
     found += facts.seen
-    if facts.errors:
-        found.append(f"errors: {len(facts.errors)} buyers were stopped {_named(facts.errors)}")
     if facts.sold_all < capacity:
         found.append(f"not sold out: {facts.sold_all} of {capacity}")
     return found

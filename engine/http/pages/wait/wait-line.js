@@ -2,7 +2,7 @@
 
 const GUEST = "onsale.guest";
 const TIMEOUT_MS = 15_000;
-const LIVE_RETRY_MS = [1_000, 30_000]; // first and longest pause before connecting anew
+const LIVE_RETRY_MS = [2_000, 60_000]; // first and longest pause before connecting anew
 const POLICY_VIOLATION = 1008; // open on too many devices: asking from time to time will do
 
 /** What the interface refuses: `code` and `detail` of its problem document. */
@@ -22,7 +22,7 @@ export class Unreachable extends Error {}
 const hex = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-async function send(method, path, { body, token, fresh } = {}) {
+async function send(method, path, { body, token, cache = "no-store" } = {}) {
   const headers = {};
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body) headers["Content-Type"] = "application/json";
@@ -31,7 +31,7 @@ async function send(method, path, { body, token, fresh } = {}) {
   let text;
   try {
     response = await fetch(path, {
-      method, headers, body: body && JSON.stringify(body), cache: fresh ? "no-store" : "default",
+      method, headers, cache, body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     text = await response.text();
@@ -80,7 +80,7 @@ async function guest() {
 
 function forget(token) {
   if (here?.token === token) here = null;
-  if (kept()?.token === token) localStorage.removeItem(GUEST);
+  if (kept()?.token === token) localStorage.removeItem(GUEST); // what can be read can be written
 }
 
 export class Line {
@@ -89,8 +89,9 @@ export class Line {
   }
 
   occurrence = () => send("GET", this.path);
-  serving = () => send("GET", `${this.path}/queue/serving`);
-  draw = () => send("GET", `${this.path}/queue/draw`);
+  // the same for everybody: a cache on the way may answer, this browser's own would only be late
+  serving = () => send("GET", `${this.path}/queue/serving`, { cache: "no-cache" });
+  draw = () => send("GET", `${this.path}/queue/draw`, { cache: "no-cache" });
   status = () => this.#mine("GET", "/queue");
   challenge = () => this.#mine("GET", "/queue/challenge");
   join = (challenge) => this.#mine("POST", "/queue", { challenge });
@@ -101,11 +102,11 @@ export class Line {
   async #mine(method, path, body) {
     const { token } = await guest();
     try {
-      return await send(method, this.path + path, { body, token, fresh: true });
+      return await send(method, this.path + path, { body, token });
     } catch (error) {
       if (error.status !== 401) throw error;
       forget(token); // it has expired, or the installation's secret is another
-      return send(method, this.path + path, { body, token: (await guest()).token, fresh: true });
+      return send(method, this.path + path, { body, token: (await guest()).token });
     }
   }
 }

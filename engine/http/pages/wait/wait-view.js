@@ -240,4 +240,6 @@ export function on(handlers) {
   at("really-leave").addEventListener("click", () => at("leave-dialog").close("leave"));
 }
 
+export const drawIsOpen = () => at("draw").open;
+export const onDrawOpened = (handle) => at("draw").addEventListener("toggle", handle);
 export const proofPlace = () => at("proof");

@@ -11,6 +11,7 @@ const AFRESH_MS = 15_000; // how often the shared state is read while one has no
 const RETRY_MS = [2_000, 30_000]; // first and longest pause after a failure
 const BESIDE_LIVE = 4; // with a live connection, places are asked for so much more seldom
 const DRAWN_SPREAD_MS = 4_000; // in which all who were drawn ask for their number
+const DRAW_AGAIN_MS = 6_000; // it may be cached for 5 s
 const PROOF_TRIES = 2;
 
 const occurrence = location.pathname.split("/").pop();
@@ -26,6 +27,7 @@ const model = {
   deadline: 0, // its time left when it was read: what stands while the sale is paused
   joining: "", // "", "proof", "busy", "refused"
   refusal: "",
+  shut: "", // what joining was refused for, until the line changes
   retryAt: 0,
   busy: false,
   note: "",
@@ -42,7 +44,8 @@ const live = new Live(line, {
   },
   changed(open) {
     page.connection(open ? "live" : navigator.onLine ? "asking" : "offline");
-    if (!open) askIn(1_000 * (1 + Math.random()));
+    // everybody may have lost it in this moment: who has time asks later
+    if (!open && model.place) askIn(model.place.ask_in_ms * Math.random());
   },
 });
 
@@ -56,7 +59,7 @@ function hear(place) {
   setDeadline(left);
   if (place.state === before) return;
   model.note = "";
-  keep(localStorage, GIVEN_UP, null);
+  keep("localStorage", GIVEN_UP, null);
   if (place.state === "called") signals.turn(document.getElementById("event").textContent);
   if (["done", "expired", "closed"].includes(place.state)) live.stop();
   else live.start();
@@ -65,6 +68,7 @@ function hear(place) {
 function hearServing(serving) {
   const drawn = serving.drawn && !model.serving?.drawn;
   const opens = serving.opens_in_ms;
+  if (serving.version !== model.serving?.version) model.shut = "";
   model.serving = serving;
   if (model.place) {
     for (const name of ["left", "currency", "sold_out"]) model.place[name] = serving[name];
@@ -132,18 +136,22 @@ async function read() {
     if (error.code !== "not_in_queue") throw error;
     if (model.place && model.place.state !== "expired") model.place = null;
   }
-  if (!model.place || !live.open) hearServing(await line.serving());
-  if (!model.place && !model.joining && mayJoin() && !kept(localStorage, GIVEN_UP)) join();
+  if (!model.place || !model.serving) hearServing(await line.serving());
+  if (!model.place && !model.joining && mayJoin() && !kept("localStorage", GIVEN_UP)) join();
 }
 
 async function begin() {
   page.event(await line.occurrence(), line.path);
-  await showDraw();
 }
 
+/** Read and show the draw, for those who have opened its part of the page. */
 async function showDraw() {
+  if (!page.drawIsOpen()) return;
   try {
-    page.draw(await line.draw());
+    const draw = await line.draw();
+    page.draw(draw);
+    // a cache on the way may not know of the draw yet
+    if (model.serving?.drawn && !draw.drawn) setTimeout(showDraw, DRAW_AGAIN_MS);
   } catch (error) {
     if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
   }
@@ -172,7 +180,8 @@ function failed(error) {
 
 // ---- joining, entering, leaving
 
-const mayJoin = () => ["pre-queue", "open", "paused"].includes(model.serving?.state);
+const SHUT = { off: "off", early: "early", draining: "draining", closed: "closed" };
+const mayJoin = () => !model.shut && ["pre-queue", "open", "paused"].includes(model.serving?.state);
 
 async function join() {
   if (model.joining === "proof") return;
@@ -181,13 +190,14 @@ async function join() {
   render();
   try {
     hear(await proveAndJoin());
-    keep(sessionStorage, FIRST_AHEAD, null);
+    keep("sessionStorage", FIRST_AHEAD, null);
     askIn(nextAsk());
   } catch (error) {
     const later = error.status === 429 || error.status === 503 || error instanceof Unreachable;
     if (error.code === "queue_closed") {
       model.joining = "";
-      askIn(1_000);
+      model.shut = SHUT[error.reason];
+      askIn(nextAsk());
     } else if (later) {
       model.joining = "busy";
       model.refusal = error.message;
@@ -225,7 +235,7 @@ async function leave() {
   );
   if (!sure) return;
   await act(async () => {
-    keep(localStorage, GIVEN_UP, "1");
+    keep("localStorage", GIVEN_UP, "1");
     live.stop();
     await line.leave();
     model.place = null;
@@ -257,6 +267,7 @@ function nameOfView() {
   if (!serving) return model.failure ? "failed" : "loading";
   if (place) return place.state === "pre-queue" && serving.drawn ? "drawing" : place.state;
   if (joining) return { proof: "joining", busy: "busy", refused: "refused" }[joining];
+  if (model.shut) return model.shut;
   if (serving.state === "planned") return "early";
   return mayJoin() ? "left" : serving.state;
 }
@@ -277,7 +288,7 @@ function render() {
   const shown = place || serving;
   page.banner({
     offline: Boolean(place) && !navigator.onLine,
-    paused: serving.state === "paused" || Boolean(place?.paused),
+    paused: place ? place.paused : serving.state === "paused",
     soldOut: shown.sold_out && !["inside", "done", "closed"].includes(name),
   });
   page.offer(shown);
@@ -324,8 +335,8 @@ function sentence(name) {
 
 /** How much of the way is behind: 0 where this browser has first seen the place. */
 function way({ ahead }) {
-  const first = Math.max(Number(kept(sessionStorage, FIRST_AHEAD)) || 0, ahead, 1);
-  keep(sessionStorage, FIRST_AHEAD, String(first));
+  const first = Math.max(Number(kept("sessionStorage", FIRST_AHEAD)) || 0, ahead, 1);
+  keep("sessionStorage", FIRST_AHEAD, String(first));
   return 1 - ahead / first;
 }
 
@@ -353,7 +364,7 @@ function tick() {
 
 function kept(storage, name) {
   try {
-    return storage.getItem(name);
+    return window[storage].getItem(name); // even to name it may be forbidden
   } catch {
     return null;
   }
@@ -361,8 +372,8 @@ function kept(storage, name) {
 
 function keep(storage, name, value) {
   try {
-    if (value === null) storage.removeItem(name);
-    else storage.setItem(name, value);
+    if (value === null) window[storage].removeItem(name);
+    else window[storage].setItem(name, value);
   } catch {
     // Storage is full or forbidden; the page works without.
   }
@@ -382,6 +393,7 @@ page.on({
   },
   notify: async () => page.signals(signals, await signals.toggleNotify()),
 });
+page.onDrawOpened(showDraw);
 setInterval(tick, TICK_MS);
 addEventListener("online", ask);
 addEventListener("offline", () => {
