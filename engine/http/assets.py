@@ -65,6 +65,7 @@ WAIT = Assets(
     PAGES / "altcha" / "pbkdf2.js",
     PAGES / "wait" / "wait.css",
     PAGES / "wait" / "wait-words.js",
+    PAGES / "wait" / "wait-kept.js",
     PAGES / "wait" / "wait-line.js",
     PAGES / "wait" / "wait-proof.js",
     PAGES / "wait" / "wait-signals.js",

@@ -96,8 +96,8 @@ async def watch_queue(call: Call) -> web.StreamResponse:
         buyer, view = await _admit(call)
         feed = feeds.of(call.path("occurrence"))
         socket = await upgrade.open(request, feeds.sockets, feed, buyer)
-        if socket is not None:
-            await listen(socket, feed.join(socket, view, buyer))
+    if socket is not None:
+        await listen(socket, feed.join(socket, view, buyer))
     return upgrade
 
 

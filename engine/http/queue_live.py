@@ -156,8 +156,6 @@ class QueueFeed:
         if len(place.wires) >= DEVICES_MAX:
             self._part(place, place.wires[0], _MOVED_FRAME)
         place.wires += (wire,)
-        if self._drawn and place.number is None:
-            self._later[place] = None
         self._run(self._broadcast)
         self._run(self._look_after)
 

@@ -55,6 +55,6 @@ async def watch(call: Call) -> web.StreamResponse:
     await feed.picture()  # fails as a plain response, while there still can be one
     with feeds.sockets.room():
         socket = await upgrade.open(request, feeds.sockets, feed, "")
-        if socket is not None:
-            await listen(socket, feed.join(socket, query.version))
+    if socket is not None:
+        await listen(socket, feed.join(socket, query.version))
     return upgrade

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -18,6 +18,7 @@ from engine.store.client import get
 from engine.store.packing import pack, unpack
 
 ROSTER_PAGE_MAX = 65_536  # places: 1 MiB
+_PAGE = 1_000
 NAMES = ("queue", "places", "roster", "slow", "reserved", "given_up", "called", "draw")
 """The keys of a line, after the occurrence's prefix: they outlive a rebuild of the stock."""
 
@@ -111,6 +112,20 @@ async def read_roster(client: Redis, shard: int, occurrence: str, start: int, co
         (start + count) * LEAF_BYTES - 1,
     )
     return cast("bytes", leaves)  # the library's types do not know of undecoded replies
+
+
+async def iter_places(client: Redis, shard: int, occurrence: str) -> AsyncIterator[dict[str, int]]:
+    """Yield all places, buyer -> index as Lua keeps it, in pages; some may come twice."""
+    page: dict[str, int] = {}
+    async for buyer, index in client.hscan_iter(
+        f"{keys.prefix(shard, occurrence)}:places", count=_PAGE
+    ):
+        page[cast("bytes", buyer).hex()] = int(index)
+        if len(page) >= _PAGE:
+            yield page
+            page = {}
+    if page:
+        yield page
 
 
 async def restore_line(client: Redis, place: str, snapshot: Snapshot) -> bool:

@@ -16,7 +16,18 @@ import uvloop
 from rich.console import Console
 
 from engine.embedded.processes import LaunchError
-from loadtest.bench import copying, holds, places, profiling, queue, sale, servers, valkey_cpu, wrk
+from loadtest.bench import (
+    copying,
+    holds,
+    places,
+    profiling,
+    queue,
+    sale,
+    servers,
+    sockets,
+    valkey_cpu,
+    wrk,
+)
 from loadtest.bench.commands import CommandError
 from loadtest.bench.context import Context, Options
 from loadtest.bench.results import Results
@@ -33,6 +44,7 @@ BENCHES = {
         sale.SaleBench(),
         queue.QueueBench(),
         places.PlacesBench(),
+        sockets.SocketsBench(),
     )
 }
 _FAILURES = (CheckError, CommandError, LaunchError, wrk.WrkError)

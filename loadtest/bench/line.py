@@ -101,14 +101,18 @@ class BenchLine:
         await commands.run(self._client, "queue_draw", self._place, [[digest.hexdigest(), n]])
         return n, took
 
+    async def key(self) -> bytes:
+        """Return the key of the draw."""
+        found = await waiting.read_draw(self._client, self._shard, self.occurrence)
+        return draw.draw_key(bytes.fromhex(found.seed), bytes.fromhex(found.digest))
+
     async def call(self, count: int) -> int:
         """Call the next ``count`` (200 at most); return what is served now."""
         if count > _CALLS_MAX:
             raise ValueError(f"{count} are more than one call may have")
-        found = await waiting.read_draw(self._client, self._shard, self.occurrence)
-        key = draw.draw_key(bytes.fromhex(found.seed), bytes.fromhex(found.digest))
-        start = (await self.state()).queue.served
-        indices = [draw.invert(key, found.n, start + ahead) for ahead in range(count)]
+        key, queue = await self.key(), (await self.state()).queue
+        start = queue.served
+        indices = [draw.invert(key, queue.drawn, start + ahead) for ahead in range(count)]
         request = [_FENCE, start, indices, count, _RATE_MOST * 1_000]
         (answer,) = await commands.run(self._client, "queue_call", self._place, [request])
         if answer[1] != count:

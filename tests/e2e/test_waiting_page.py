@@ -6,7 +6,7 @@ import asyncio
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from engine.core.ids import new_id
 from engine.core.tasks import end
@@ -134,13 +134,25 @@ async def test_reloads_and_second_tabs_keep_the_place(room: Room) -> None:
     await view_is(page, "inside")
 
 
-async def test_two_tabs_that_open_together_are_one_buyer(room: Room) -> None:
+async def test_tabs_that_open_together_are_one_buyer(room: Room) -> None:
     context = await room.context()
+    asked: list[str] = []
+    loaded = asyncio.Event()
+
+    async def wait_for_all(route: Route) -> None:
+        asked.append(route.request.url)
+        await loaded.wait()
+        await route.continue_()
+
+    await context.route("**/v1/guests", wait_for_all)
     tabs = [await context.new_page() for _ in range(3)]
     for tab in tabs:
-        await tab.goto(room.url, wait_until="commit")
+        await tab.goto(room.url)
+        await expect(tab.locator("#event")).to_have_text("A Concert")  # the guest comes next
+    loaded.set()
     for tab in tabs:
         await view_is(tab, "pre-queue")
+    assert len(asked) == 1
     assert await places(room) == 1
 
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import WSCloseCode, web
 
-from engine.core.errors import OverloadedError
+from engine.core.errors import OverloadedError, StoreUnavailableError
 from engine.http import sockets as module
 from engine.http.broadcast import SEND_BUFFER_MAX, Wire
-from engine.http.sockets import LiveSocket, LiveSockets, Upgrade
+from engine.http.sockets import LiveSocket, LiveSockets, Upgrade, listen
 from tests.http.running import eventually
 
 REQUEST = (
@@ -47,8 +47,13 @@ class Server:
         self.audience = Audience()
         self.opened: list[LiveSocket] = []
         self.port = 0
+        self.request: web.Request | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.request = request
+        await self.gate.wait()
         upgrade = Upgrade(request)
         socket = await upgrade.open(request, self.sockets, self.audience, "somebody")
         assert socket is not None
@@ -135,6 +140,34 @@ async def test_a_ping_is_answered_with_its_payload(server: Server) -> None:
 async def test_what_comes_with_the_request_is_not_lost(server: Server) -> None:
     async with connected(server, frame(9, b"early")) as client:
         assert await client.frame() == (10, b"early")
+
+
+async def test_much_that_comes_behind_the_request_does_not_stop_the_reading(
+    server: Server,
+) -> None:
+    """aiohttp stops reading when more than it keeps comes before the handshake."""
+    server.gate.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(REQUEST)
+
+    async def came() -> bool:
+        return server.request is not None
+
+    await eventually(came)
+    writer.write(frame(9, b"x" * 125) * 2_000)
+
+    async def paused() -> bool:
+        assert server.request is not None
+        return server.request.protocol._buffer_paused
+
+    await eventually(paused)
+    server.gate.set()
+    await reader.readuntil(b"\r\n\r\n")
+    client = Client(reader, writer)
+    for _ in range(2_000):
+        assert await client.frame() == (10, b"x" * 125)
+    writer.close()
+    await left(server)
 
 
 async def test_a_client_that_floods_before_the_handshake_is_parted_from(server: Server) -> None:
@@ -273,6 +306,39 @@ async def test_a_client_that_does_not_read_what_it_asks_for_is_dropped(server: S
         assert transport.get_write_buffer_size() > SEND_BUFFER_MAX
         socket.data_received(frame(9, b"x"))
         assert transport.is_closing()
+    await left(server)
+
+
+async def test_who_goes_while_joining_leaves_after_it(server: Server) -> None:
+    async with connected(server) as client:
+        socket = server.opened[0]
+
+        async def join() -> None:
+            client.writer.transport.abort()
+            await left(server)
+            server.audience.left.clear()  # as if it had not been there to leave
+
+        await listen(socket, join())
+        assert server.audience.left == [(socket, "somebody")]
+
+
+async def test_a_feed_that_cannot_be_joined_says_when_to_come_again(server: Server) -> None:
+    async def join() -> None:
+        raise StoreUnavailableError
+
+    async with connected(server) as client:
+        await listen(server.opened[0], join())
+        opcode, payload = await client.frame()
+        assert (opcode, payload[:2]) == (8, struct.pack("!H", WSCloseCode.TRY_AGAIN_LATER))
+
+
+async def test_a_mistake_while_joining_ends_the_connection(server: Server) -> None:
+    async def join() -> None:
+        raise ZeroDivisionError
+
+    async with connected(server):
+        with pytest.raises(ZeroDivisionError):
+            await listen(server.opened[0], join())
     await left(server)
 
 

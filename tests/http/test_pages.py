@@ -54,7 +54,7 @@ async def test_every_file_is_found_under_an_address_of_its_content(edge: Edge) -
         assert hashlib.sha256(answer.raw).hexdigest()[:16] in address
         waiting |= {match[0] for match in ADDRESS.finditer(answer.raw.decode())} - found
         assert not re.search(r"/assets/[a-z-]+\.(?:js|css)", answer.raw.decode()), address
-    assert len(found) == 10
+    assert len(found) == 11
 
 
 async def test_files_are_compressed_for_those_who_take_it(edge: Edge) -> None:

@@ -22,8 +22,8 @@ from engine.sale.views import CheckoutView, HoldView, OrderView
 from engine.settings import Settings
 from engine.store import keys, publication
 from engine.store.client import connect
-from tests.conservation import assert_conserved
 from tests.clocks import put_clock_ahead
+from tests.conservation import assert_conserved
 from tests.houses import small_house
 
 SHARD = 5

@@ -358,3 +358,20 @@ async def test_the_shared_document_changes_its_version_with_its_content(hall: Ha
     after = await hall.room.board(hall.occurrence)
     assert after.version != before.version
     assert (before.serving.state, after.serving.state) == ("pre-queue", "open")
+
+
+async def test_what_is_left_of_the_line_is_told_in_order(hall: Hall) -> None:
+    buyers = await hall.join(30)
+    with pytest.raises(ConflictError):
+        await hall.room.remaining(hall.occurrence)
+    await hall.open()
+    late = await hall.join(2)
+    line = [*await hall.in_order(buyers), *late]
+    await hall.until_called(line[3])
+    await hall.room.leave(line[20], hall.occurrence)
+    served = (await hall.room.board(hall.occurrence)).queue.served
+    found = await hall.room.remaining(hall.occurrence)
+    assert [place.buyer for place in found] == [
+        buyer for buyer in line[served:] if buyer != line[20]
+    ]
+    assert [place.number for place in found] == sorted(place.number for place in found)

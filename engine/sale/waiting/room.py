@@ -28,6 +28,7 @@ from engine.core.waiting import Queue
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.waiting.board import Board, Boards
 from engine.sale.waiting.budgets import Budget
+from engine.sale.waiting.handover import Remaining, remaining
 from engine.sale.waiting.views import DrawView, QueueView, draw_view, place_view
 from engine.store import waiting
 from engine.store.codes import Code
@@ -202,6 +203,10 @@ class WaitingRoom:
             )
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(retry_after_s=1) from error
+
+    async def remaining(self, occurrence: str) -> list[Remaining]:
+        """Return all who still wait, the next one first; ``ConflictError`` before the draw."""
+        return await remaining(self._client, await self._occurrences.get(occurrence))
 
     async def command(
         self, occurrence: str, actor: str, command: str, values: Mapping[str, int] | None = None

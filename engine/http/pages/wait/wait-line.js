@@ -1,5 +1,7 @@
 // The interface of the waiting room: the guest, the requests, the live connection.
 
+import { keep, kept } from "/assets/wait-kept.js";
+
 const GUEST = "onsale.guest";
 const TIMEOUT_MS = 15_000;
 const LIVE_RETRY_MS = [2_000, 60_000]; // first and longest pause before connecting anew
@@ -52,12 +54,12 @@ async function send(method, path, { body, token, cache = "no-store" } = {}) {
 const together = (work) =>
   navigator.locks ? navigator.locks.request(GUEST, work) : work();
 
-function kept() {
+function known() {
   try {
-    const guest = JSON.parse(localStorage.getItem(GUEST));
-    return guest && guest.until > Date.now() ? guest : null;
+    const guest = JSON.parse(kept("localStorage", GUEST));
+    return guest?.token && guest.until > Date.now() ? guest : here;
   } catch {
-    return null;
+    return here; // somebody has written nonsense there
   }
 }
 
@@ -65,22 +67,18 @@ let here = null; // where nothing can be stored, the guest lasts as long as the 
 
 async function guest() {
   return together(async () => {
-    const known = kept() || here;
-    if (known) return known;
+    const before = known();
+    if (before) return before;
     const made = await send("POST", "/v1/guests");
     here = { token: made.token, until: Date.now() + made.expires_in_ms };
-    try {
-      localStorage.setItem(GUEST, JSON.stringify(here));
-    } catch {
-      // Storage is full or forbidden.
-    }
+    keep("localStorage", GUEST, JSON.stringify(here));
     return here;
   });
 }
 
 function forget(token) {
   if (here?.token === token) here = null;
-  if (kept()?.token === token) localStorage.removeItem(GUEST); // what can be read can be written
+  if (known()?.token === token) keep("localStorage", GUEST, null);
 }
 
 export class Line {

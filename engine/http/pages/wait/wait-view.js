@@ -190,7 +190,7 @@ const CONNECTIONS = {
   connecting: "Connecting …",
   live: "Live",
   asking: "Up to date; asking from time to time",
-  offline: "No connection. Your place is kept: this page tries again",
+  offline: "No connection; this page tries again by itself",
 };
 
 export function connection(state) {

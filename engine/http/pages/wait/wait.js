@@ -1,5 +1,6 @@
 // The waiting page: keeps one place in line, shows it, and tells when it is called.
 
+import { keep, kept } from "/assets/wait-kept.js";
 import { Line, Live, Problem, Unreachable } from "/assets/wait-line.js";
 import { prove } from "/assets/wait-proof.js";
 import { Signals } from "/assets/wait-signals.js";
@@ -357,25 +358,6 @@ function tick() {
   if (over && !frozen) {
     model.deadline = 0;
     askIn(500 + Math.random() * 1_500);
-  }
-}
-
-// ---- what the browser keeps
-
-function kept(storage, name) {
-  try {
-    return window[storage].getItem(name); // even to name it may be forbidden
-  } catch {
-    return null;
-  }
-}
-
-function keep(storage, name, value) {
-  try {
-    if (value === null) window[storage].removeItem(name);
-    else window[storage].setItem(name, value);
-  } catch {
-    // Storage is full or forbidden; the page works without.
   }
 }
 
