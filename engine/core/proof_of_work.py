@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.core.errors import ChallengeError
+from engine.core.mac import Mac
 
 LIFE_S = 1_200  # enough to load the page on a bad line, solve and join, more than once
 COST = 100  # hashes a counter: deriving the one key takes the server 25 us, asking costs no less
@@ -85,8 +86,8 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True):
 class ProofKeys(NamedTuple):
     """The keys that sign parameters and solutions."""
 
-    parameters: bytes
-    solution: bytes
+    parameters: Mac
+    solution: Mac
 
 
 _encode = msgspec.json.Encoder().encode
@@ -95,7 +96,12 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 def proof_keys(secret: str) -> ProofKeys:
     """Return the keys of an installation. They are of no use to sign anything else."""
-    return ProofKeys(
+    return ProofKeys(*(Mac(key) for key in raw_proof_keys(secret)))
+
+
+def raw_proof_keys(secret: str) -> tuple[bytes, bytes]:
+    """Return the same two keys as the bytes that ALTCHA's own libraries take."""
+    return (
         hmac.digest(secret.encode(), b"onsale: proof of work: parameters", "sha256"),
         hmac.digest(secret.encode(), b"onsale: proof of work: solution", "sha256"),
     )
@@ -133,11 +139,11 @@ def make_challenge(
         data=ChallengeOwner(buyer=buyer, occurrence=occurrence),
         expires_at=int(now_s) + LIFE_S,
         key_prefix=key[: _KEY_BYTES // 2].hex(),
-        key_signature=hmac.digest(keys.solution, key, "sha256").hex(),
+        key_signature=keys.solution.hexdigest(key),
         nonce=nonce.hex(),
         salt=salt.hex(),
     )
-    signature = hmac.digest(keys.parameters, _encode(parameters), "sha256").hex()
+    signature = keys.parameters.hexdigest(_encode(parameters))
     return Challenge(parameters=parameters, signature=signature)
 
 
@@ -163,7 +169,7 @@ def verify_proof(
     except (ValueError, RecursionError):  # binascii.Error and msgspec's errors are ValueErrors
         raise ChallengeError(f"This is no proof: {_WHAT_TO_DO}") from None
     parameters = proof.challenge.parameters
-    signature = hmac.digest(keys.parameters, _encode(parameters), "sha256").hex()
+    signature = keys.parameters.hexdigest(_encode(parameters))
     if not hmac.compare_digest(signature.encode(), proof.challenge.signature.encode()):
         raise ChallengeError(f"This challenge is not ours: {_WHAT_TO_DO}")
     if parameters.data.buyer != buyer or parameters.data.occurrence != occurrence:
@@ -174,7 +180,7 @@ def verify_proof(
         key = bytes.fromhex(proof.solution.derived_key)
     except ValueError:
         key = b""
-    found = hmac.digest(keys.solution, key, "sha256").hex()
+    found = keys.solution.hexdigest(key)
     if not hmac.compare_digest(found, parameters.key_signature):
         raise ChallengeError(f"The challenge is not solved: {_WHAT_TO_DO}")
 

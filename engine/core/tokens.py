@@ -9,7 +9,6 @@ payload is decoded into a struct that checks every type and length.
 from __future__ import annotations
 
 import binascii
-import hashlib
 import hmac
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from msgspec import Meta
 
 from engine.core.errors import UnauthorizedError
 from engine.core.ids import new_id
+from engine.core.mac import Mac
 
 TOKEN_LENGTH_MAX = 1_024  # with the longest e-mail address a guest's token has some 620 characters
 EMAIL_LENGTH_MAX = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
@@ -28,9 +28,6 @@ _CACHE_MAX = 32_768  # verified tokens a generation, ~0.6 KiB each: two generati
 _HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}
 _START = _HEADER.decode() + "."
 _SIGNATURE_LENGTH = 43  # 32 bytes in base 64 without padding
-_BLOCK = 64  # bytes, of SHA-256
-_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _INVALID = "The token is not valid: get a new one from POST /v1/guests"
@@ -76,11 +73,7 @@ class TokenSigner:
         clock: Callable[[], float] = time.time,
         cache_max: int = _CACHE_MAX,
     ) -> None:
-        # HMAC-SHA-256 (RFC 2104), the key's two blocks hashed once: a quarter of the time
-        key = secret.encode()
-        key = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
-        self._inner = hashlib.sha256(key.translate(_INNER_PAD))
-        self._outer = hashlib.sha256(key.translate(_OUTER_PAD))
+        self._mac = Mac(secret.encode())
         self._clock = clock
         self._cache_max = cache_max
         self._recent: dict[str, Claims] = {}
@@ -125,10 +118,7 @@ class TokenSigner:
         return claims
 
     def _signature(self, signed: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(signed)
-        outer.update(inner.digest())
-        return _encode64(outer.digest())
+        return _encode64(self._mac.digest(signed))
 
     def _check(self, token: str) -> Claims:
         if len(token) > TOKEN_LENGTH_MAX or not token.isascii():

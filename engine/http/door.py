@@ -26,7 +26,6 @@ from engine.sale.waiting.budgets import (
     JOINS,
     WINDOW_MS,
     Budget,
-    account_budget,
     address_budget,
     budget_key,
     email_budget,
@@ -64,7 +63,7 @@ class Door:
     def budgets(self, claims: Claims, address: str | None) -> Sequence[Budget]:
         """Return the budgets that a join of this buyer takes from."""
         settings, key = self._settings, self._budget_key
-        found = [account_budget(key, claims.sub)]
+        found = []
         block = address_budget(
             key, JOINS, address, settings.door_address_soft, settings.door_address_hard
         )

@@ -120,10 +120,7 @@ def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the first byte and the whole of each frame in what came; servers do not mask them."""
     while len(data) >= 2:  # noqa: PLR2004 - the fixed part of a frame's head
         length = data[1]
-        if length == _LENGTH_16:
-            end = 4 + int.from_bytes(data[2:4], "big")
-        else:
-            end = 2 + length
+        end = 4 + int.from_bytes(data[2:4], "big") if length == _LENGTH_16 else 2 + length
         yield data[0], data[:end]
         data = data[end:]
 

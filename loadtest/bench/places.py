@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from redis.asyncio import Redis
 
-from engine.core.ids import new_id
-from engine.sale.waiting.budgets import JOINS, account_budget, address_budget, budget_key
+from engine.core.tokens import TokenSigner
+from engine.http.door import Door
 from engine.settings import Settings
 from engine.store import publication
 from loadtest.bench.context import Context
@@ -24,6 +24,7 @@ _OPERATOR_SHARE = 1 / 3
 _OPERATOR_BLOCKS = 1_200  # /24 of IPv4: fewer than 300 joins of each, so none is suspect
 _HOME_BLOCKS = 200_000
 _OPERATORS_FROM, _HOMES_FROM = 10 << 16, 20 << 16  # the first block of each, 10.0.0.0/24
+_TOKEN_S = 3_600
 _SEATS = 6_000  # do not matter here
 
 
@@ -66,7 +67,7 @@ class PlacesBench:
                 must=160,
                 aim=100,
                 at_most=True,
-                excludes="nothing: places, roster, and the budgets of accounts and addresses,"
+                excludes="nothing: places, roster, and the budgets of addresses,"
                 " which are gone after 20 minutes",
             )
         )
@@ -89,22 +90,17 @@ class PlacesBench:
 
 
 def _joiners(settings: Settings) -> Iterator[Joiner]:
-    """Yield buyers, each with the budgets of an account and an address, as the edge takes them."""
-    key = budget_key(settings.token_secret)
+    """Yield buyers, each with the budgets that the door takes a join from."""
+    door, signer = Door(settings), TokenSigner(settings.token_secret)
     rng = random.Random(0)  # noqa: S311 - the order of a test
-    soft, hard = settings.door_address_soft, settings.door_address_hard
     while True:
         if rng.random() < _OPERATOR_SHARE:
             block = _OPERATORS_FROM + rng.randrange(_OPERATOR_BLOCKS)
         else:
             block = _HOMES_FROM + rng.randrange(_HOME_BLOCKS)
+        claims = signer.guest(None, _TOKEN_S)
         address = f"{block >> 16}.{block >> 8 & 255}.{block & 255}.1"
-        buyer = new_id()
-        budgets = [account_budget(key, buyer)]
-        budget = address_budget(key, JOINS, address, soft, hard)
-        if budget is not None:
-            budgets.append(budget)
-        yield buyer, budgets
+        yield claims.sub, door.budgets(claims, address)
 
 
 async def _used_bytes(client: Redis) -> int:

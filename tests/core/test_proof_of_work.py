@@ -17,7 +17,9 @@ from engine.core import proof_of_work as pow_
 from engine.core.errors import ChallengeError
 from engine.core.ids import new_id
 
-KEYS = pow_.proof_keys("a secret that is long enough for it")
+SECRET = "a secret that is long enough for it"
+KEYS = pow_.proof_keys(SECRET)
+PARAMETERS, SOLUTION = pow_.raw_proof_keys(SECRET)
 BUYER, OCCURRENCE = new_id(), new_id()
 NOW = time.time()
 DIFFICULTY = 1_000
@@ -50,9 +52,9 @@ def test_our_challenge_is_solved_by_the_library_and_verified_by_us() -> None:
 
 def test_our_proof_is_verified_by_the_library() -> None:
     payload = pow_.solve(made())
-    result = altcha.verify_solution(payload, KEYS.parameters, hmac_key_secret=KEYS.solution)
+    result = altcha.verify_solution(payload, PARAMETERS, hmac_key_secret=SOLUTION)
     assert result.verified
-    slow = altcha.verify_solution(payload, KEYS.parameters)  # derives the key anew
+    slow = altcha.verify_solution(payload, PARAMETERS)  # derives the key anew
     assert slow.verified
 
 
@@ -61,8 +63,8 @@ def test_the_librarys_challenge_is_solved_by_us() -> None:
         "PBKDF2/SHA-256",
         pow_.COST,
         counter=7,
-        hmac_secret=KEYS.parameters,
-        hmac_key_secret=KEYS.solution,
+        hmac_secret=PARAMETERS,
+        hmac_key_secret=SOLUTION,
         expires_at=int(NOW) + 60,
         data={"buyer": BUYER, "occurrence": OCCURRENCE},
     )

@@ -182,7 +182,7 @@ async def test_before_the_pre_queue_the_page_joins_as_soon_as_it_can(make_room: 
     room = await make_room(opens_in_ms=HOUR_MS, pre_queue_ms=1_000)
     page = await room.visit()
     await view_is(page, "early")
-    await expect(page.locator("#countdown-label")).to_have_text("The line opens in")
+    await expect(page.locator("#countdown-label")).to_have_text("You can join in")
     assert await places(room) == 0
     await room.line.open()
     await page.evaluate(ASK_NOW)

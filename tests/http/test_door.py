@@ -159,11 +159,11 @@ def claims(email: str | None = None) -> Claims:
 @pytest.mark.parametrize(
     ("changes", "email", "address", "budgets"),
     [
-        ({}, None, None, 1),
-        ({}, None, CLIENT, 2),
-        ({}, "a@example.org", CLIENT, 3),
-        ({"door_address_hard": 0}, "a@example.org", CLIENT, 2),
-        ({"door_email_hard": 0}, "a@example.org", CLIENT, 2),
+        ({}, None, None, 0),
+        ({}, None, CLIENT, 1),
+        ({}, "a@example.org", CLIENT, 2),
+        ({"door_address_hard": 0}, "a@example.org", CLIENT, 1),
+        ({"door_email_hard": 0}, "a@example.org", CLIENT, 1),
     ],
 )
 def test_what_a_join_takes_from(

@@ -96,6 +96,7 @@ class Line:
             sold_out=False,
             opens_at="",
             opens_in_ms=None,
+            joining_in_ms=None,
             drawn=self.drawn,
         )
         return Reading(self.version, view)

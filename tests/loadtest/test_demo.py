@@ -5,58 +5,27 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
-from redis.asyncio import Redis
 from rich.console import Console
 
 from engine.catalogue.files import read_event
 from engine.embedded.demo import stage
 from engine.embedded.demo.commands import play
-from engine.embedded.demo.stage import Times
+from engine.embedded.demo.stage import Pace
 from engine.embedded.demo.system import OnsaleUp, read_addresses, running_system, without
 from engine.embedded.demo.till import NoLookalikeError
-from engine.embedded.processes import LaunchError, free_port
+from engine.embedded.processes import LaunchError
 from engine.settings import Settings
 from loadtest.bench import servers
 
 EVENT = Path(__file__).with_name("tiny.yaml")
-TIMES = Times(
+PACE = Pace(
     opens_in_ms=3_000, claim_ms=3_000, shop_ms=5_000, hold_ms=2_000, payment_window_ms=2_500
 )
-
-
-@pytest.fixture
-def playing(settings: Settings, redis_client: Redis, tmp_path: Path) -> Iterator[Settings]:
-    """An API process, a worker and the provider's look-alike, on the servers of the tests."""
-    port = free_port()
-    found = dataclasses.replace(
-        settings,
-        api_port=port,
-        public_url=f"http://127.0.0.1:{port}",
-        stripe_api_base=f"http://127.0.0.1:{free_port()}",
-        worker_metrics_port=free_port(),
-    )
-    variables = servers.environment(found)
-    provider_port = int(found.stripe_api_base.rpartition(":")[2])
-    parts = (
-        servers.lookalike(found, provider_port, tmp_path / "lookalike.log"),
-        servers.worker(variables, found.worker_metrics_port, tmp_path / "worker.log"),
-        servers.api(variables, found.api_port, tmp_path / "api.log"),
-    )
-    try:
-        for part in parts:
-            part.spawn()
-        for part in parts:
-            part.wait_ready()
-        yield found
-    finally:
-        for part in parts:
-            part.stop()
 
 
 async def test_a_house_is_sold_out_with_every_promise_kept(
@@ -65,7 +34,7 @@ async def test_a_house_is_sold_out_with_every_promise_kept(
     blockbuster.deactivate()  # the demo serves nobody
     text = StringIO()
     console = Console(file=text)
-    report = await play(playing, 60, 3, console, event=EVENT, times=TIMES, seconds_max=60.0)
+    report = await play(playing, 60, 3, console, event=EVENT, pace=PACE, seconds_max=60.0)
     assert report.broken == []
     assert (report.sold, report.capacity, report.oversold, report.lost) == (40, 40, 0, 0)
     assert report.exit_code == 0
@@ -94,7 +63,7 @@ async def test_an_unsold_house_and_a_real_provider_are_told(
     variables = servers.environment(playing)
     async with running_system(tmp_path, variables, said.append) as settings:
         assert settings.public_url == playing.public_url
-        report = await play(settings, 3, 3, console, event=EVENT, times=TIMES, seconds_max=30.0)
+        report = await play(settings, 3, 3, console, event=EVENT, pace=PACE, seconds_max=30.0)
     assert report.exit_code == 1
     assert [sentence for sentence in report.broken if "not sold out" in sentence] == report.broken
     assert report.lost == report.oversold == 0
@@ -135,7 +104,7 @@ def test_a_system_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 
 def test_every_time_another_occurrence_is_sold() -> None:
-    first, second = (stage.another(read_event(EVENT), TIMES) for _ in range(2))
+    first, second = (stage.another(read_event(EVENT), PACE) for _ in range(2))
     assert first.occurrences[0].key != second.occurrences[0].key
     assert first.event == second.event
-    assert first.policies.hold_ttl_ms == TIMES.hold_ms
+    assert first.policies.hold_ttl_ms == PACE.hold_ms

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.ids import new_id
 from engine.sale.waiting.budgets import (
-    ACCOUNT_HARD,
-    ACCOUNT_SOFT,
     GUESTS,
     JOINS,
     NAME_BYTES,
     Budget,
-    account_budget,
     address_block,
     address_budget,
     budget_key,
@@ -97,20 +93,11 @@ def test_names_are_short_keyed_and_of_one_purpose() -> None:
         address_budget(KEY, JOINS, "203.0.113.7", SOFT, HARD),
         address_budget(KEY, GUESTS, "203.0.113.7", SOFT, HARD),
         address_budget(other, JOINS, "203.0.113.7", SOFT, HARD),
-        account_budget(KEY, new_id()),
-        account_budget(KEY, new_id()),
         email_budget(KEY, "a@example.org", 2, 10),
     ]
     names = {budget.name for budget in budgets if budget is not None}
     assert len(names) == len(budgets)
     assert {len(name) for name in names} == {NAME_BYTES}
-
-
-def test_an_account_has_its_limits() -> None:
-    buyer = new_id()
-    budget = account_budget(KEY, buyer)
-    assert (budget.soft, budget.hard) == (ACCOUNT_SOFT, ACCOUNT_HARD)
-    assert budget == account_budget(KEY, buyer)
 
 
 @pytest.mark.parametrize(

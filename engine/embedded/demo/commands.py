@@ -61,14 +61,14 @@ async def play(
     console: Console,
     *,
     event: Path = stage.EVENT,
-    times: stage.Times | None = None,
+    pace: stage.Pace | None = None,
     seconds_max: float = _SECONDS_MAX,
 ) -> report.Report:
     """Sell a fresh occurrence of ``event`` to so many buyers, and prove that all is well.
 
     Raises :class:`engine.core.errors.OnsaleError` when something that is needed is away.
     """
-    published = await stage.publish_another(settings, event, times or stage.Times())
+    published = await stage.publish_another(settings, event, pace or stage.Pace())
     async with crowd.sale_of(settings, published.occurrence) as sale:
         with display.watching(sale, console) as tick:
             await sale.run(personas.draw(buyers, seed), seconds_max, tick)

@@ -91,7 +91,7 @@ async def sale_of(settings: Settings, occurrence: str) -> AsyncIterator[Sale]:
         shop = Shop(
             session, settings.public_url, occurrence, stopwatch, connections_max=CONNECTIONS
         )
-        await _known(settings.public_url, occurrence)
+        await known(settings.public_url, occurrence)
         hall = Hall(shop, session)
         lobby = Lobby(shop, occurrence, settings.token_secret)
         await asyncio.gather(hall.load(), lobby.load())
@@ -108,8 +108,8 @@ async def sale_of(settings: Settings, occurrence: str) -> AsyncIterator[Sale]:
         )
 
 
-async def _known(url: str, occurrence: str) -> None:
-    """Wait until the API's processes have seen the publication."""
+async def known(url: str, occurrence: str) -> None:
+    """Wait until the API's processes at ``url`` have seen the publication."""
     async with asyncio.timeout(_KNOWN_S):
         found = 0
         while found < _LOOKS:

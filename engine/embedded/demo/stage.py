@@ -23,15 +23,18 @@ from engine.store.client import connect
 EVENT = PROJECT / "data" / "demo.yaml"
 
 
-class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """How long everything lasts, in ms: short enough to watch.
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast everything goes, in ms: fast enough to watch.
 
-    ``opens_in_ms``: of the line, from its publication; ``claim_ms``, ``shop_ms``:
-    to come when called, and to shop inside; ``hold_ms``, ``payment_window_ms``: a
+    ``opens_in_ms``: of the line, from its publication. ``rate``: called a second,
+    ``cap``: inside at the same time, both at most. ``claim_ms``, ``shop_ms``: to
+    come when called, and to shop inside. ``hold_ms``, ``payment_window_ms``: a
     hold lasts, and a buyer may take to pay.
     """
 
     opens_in_ms: int = 10_000
+    rate: int = 100
+    cap: int = 400
     claim_ms: int = 6_000
     shop_ms: int = 15_000
     hold_ms: int = 12_000
@@ -39,17 +42,15 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PRE_QUEUE_MS = 600_000  # it is open from the publication on
-_RATE = 100  # people a second: enough for 3,000 to be done within a minute
-_CAP = 400
 
 
-async def publish_another(settings: Settings, event: Path, times: Times) -> Publication:
+async def publish_another(settings: Settings, event: Path, pace: Pace) -> Publication:
     """Load one more occurrence of the event, and publish it.
 
     Everything else of the event stays as it is. Raises
     :class:`engine.core.errors.OnsaleError` when something is in the way.
     """
-    catalogue = another(await asyncio.to_thread(read_event, event), times)
+    catalogue = another(await asyncio.to_thread(read_event, event), pace)
     async with sessions(settings.database_url) as factory:
         async with factory.begin() as session:
             loaded = await load(session, catalogue)
@@ -60,8 +61,8 @@ async def publish_another(settings: Settings, event: Path, times: Times) -> Publ
             await client.aclose()
 
 
-def another(catalogue: Catalogue, times: Times) -> Catalogue:
-    """Return the event with one occurrence of its own key, a waiting room, and short times."""
+def another(catalogue: Catalogue, pace: Pace) -> Catalogue:
+    """Return the event with one occurrence of its own key, a waiting room, and short pace."""
     now = datetime.now(UTC)
     key = f"demo-{now:%Y%m%d-%H%M%S}-{new_id()[-6:]}"
     return msgspec.structs.replace(
@@ -69,18 +70,18 @@ def another(catalogue: Catalogue, times: Times) -> Catalogue:
         occurrences=(msgspec.structs.replace(catalogue.occurrences[0], key=key),),
         policies=msgspec.structs.replace(
             catalogue.policies,
-            hold_ttl_ms=times.hold_ms,
-            hold_ttl_ms_max=2 * times.hold_ms,
-            payment_window_ms=times.payment_window_ms,
+            hold_ttl_ms=pace.hold_ms,
+            hold_ttl_ms_max=2 * pace.hold_ms,
+            payment_window_ms=pace.payment_window_ms,
         ),
         room=CatalogueRoom(
             on=True,
-            opens_at=Moment(absolute=now + timedelta(milliseconds=times.opens_in_ms)),
+            opens_at=Moment(absolute=now + timedelta(milliseconds=pace.opens_in_ms)),
             pre_queue_ms=_PRE_QUEUE_MS,
-            rate=_RATE,
+            rate=pace.rate,
             rate_ms=1_000,
-            cap=_CAP,
-            claim_ms=times.claim_ms,
-            shop_ms=times.shop_ms,
+            cap=pace.cap,
+            claim_ms=pace.claim_ms,
+            shop_ms=pace.shop_ms,
         ),
     )

@@ -231,11 +231,14 @@ class _Reader:
                 sold_out=sold_out,
                 opens_at=rfc3339(queue.opens),
                 opens_in_ms=None,
+                joining_in_ms=None,
                 drawn=self._key is not None,
             )
         )
         if queue.phase == "planned":
             view.opens_in_ms = max(queue.opens - state.wall_ms, 0)
+        if view.state == "planned":
+            view.joining_in_ms = max(queue.opens - queue.pre_ms - state.wall_ms, 0)
         return view
 
 
@@ -247,11 +250,11 @@ def _line_state(state: QueueState, ends_at: int, *, drawn: bool) -> LineState:
         return "closed"
     if queue.phase == "planned" and state.wall_ms < queue.opens - queue.pre_ms:
         return "planned"
+    if queue.phase == "draining" and not state.paused:
+        return "draining"
     if queue.phase == "planned" or not drawn:
         return "pre-queue"
-    if state.paused:
-        return "paused"
-    return "draining" if queue.phase == "draining" else "open"
+    return "paused" if state.paused else "open"
 
 
 class _Kept:

@@ -16,9 +16,6 @@ import msgspec
 WINDOW_MS = 600_000
 NAME_BYTES = 8  # two of a million names meet with a chance of 3e-8; then they share a budget
 
-# A buyer's joins change nothing while the place is kept, so more than one means that places were
-# given up: a slip or two are human, and nothing is gained by more.
-ACCOUNT_SOFT, ACCOUNT_HARD = 3, 20
 JOINS, GUESTS = b"joins", b"guests"  # what is counted of an address
 
 _IPV4_BYTES = 3  # /24: what an operator's NAT, a company or a rented rack share
@@ -41,12 +38,6 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def budget_key(secret: str) -> bytes:
     """Return the key of the digests, 32 bytes, from the secret that signs tokens."""
     return hashlib.blake2b(secret.encode(), digest_size=32, person=b"onsale budgets").digest()
-
-
-def account_budget(key: bytes, buyer: str) -> Budget:
-    """Return the budget of an account (the buyer's id: 32 hex)."""
-    name = _name(key, b"account", bytes.fromhex(buyer))
-    return Budget(name=name, soft=ACCOUNT_SOFT, hard=ACCOUNT_HARD)
 
 
 def address_budget(

@@ -27,8 +27,9 @@ class ServingView(msgspec.Struct, kw_only=True, gc=False):
     ``places``: given out so far; ``waiting``: of them still to be called.
     ``calls_per_minute``: measured, or what the operator allows before it moves.
     ``sold_out``: nothing is left and nothing is in carts. ``drawn``: whoever
-    joined before the opening has a number: ask for it. ``version``: another
-    one, another content (a CRC-32; the countdown does not count).
+    joined before the opening has a number: ask for it. ``joining_in_ms``: until
+    people can join, before the pre-queue. ``version``: another one, another
+    content (a CRC-32; the countdowns do not count).
     """
 
     version: int
@@ -42,12 +43,13 @@ class ServingView(msgspec.Struct, kw_only=True, gc=False):
     sold_out: bool
     opens_at: str
     opens_in_ms: int | None
+    joining_in_ms: int | None
     drawn: bool
 
 
 def stamped(view: ServingView) -> ServingView:
-    """Return the document with its version; ``opens_in_ms`` is for the caller to set after it."""
+    """Return the document with its version; the countdowns are for the caller to set after it."""
     view.version = 0
-    view.opens_in_ms = None
+    view.opens_in_ms = view.joining_in_ms = None
     view.version = zlib.crc32(_encoder.encode(view))
     return view

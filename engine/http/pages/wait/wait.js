@@ -68,7 +68,7 @@ function hear(place) {
 
 function hearServing(serving) {
   const drawn = serving.drawn && !model.serving?.drawn;
-  const opens = serving.opens_in_ms;
+  const opens = serving.joining_in_ms ?? serving.opens_in_ms;
   if (serving.version !== model.serving?.version) model.shut = "";
   model.serving = serving;
   if (model.place) {
@@ -161,7 +161,7 @@ async function showDraw() {
 function nextAsk() {
   const { place, serving } = model;
   if (place) return place.ask_in_ms * (live.open ? BESIDE_LIVE : 1);
-  const opens = serving.opens_in_ms;
+  const opens = serving.joining_in_ms ?? serving.opens_in_ms;
   const soon = opens === null ? AFRESH_MS : Math.min(AFRESH_MS, Math.max(opens, 0) + 500);
   return soon * (0.8 + 0.4 * Math.random());
 }
@@ -274,7 +274,7 @@ function nameOfView() {
 }
 
 const LABELS = {
-  early: "The line opens in",
+  early: "You can join in",
   "pre-queue": "The order is drawn in",
   called: "Time to enter",
   inside: "Time to shop",
@@ -350,7 +350,7 @@ function tick() {
     waiting: model.place && `${words.count(model.place.ahead)} ahead`,
     called: `▶ Your turn! ${words.clock(left)}`,
     inside: `${words.clock(left)} left`,
-    early: `Opens in ${words.clock(left)}`,
+    early: `Join in ${words.clock(left)}`,
     "pre-queue": `Draw in ${words.clock(left)}`,
   }[name] || "");
   if (model.joining === "busy" && Date.now() >= model.retryAt) join();
