@@ -1,0 +1,1 @@
+"""Users for locust; loadtest/locustfile.py has them all."""
