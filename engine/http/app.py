@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
+from engine.core.clock import FollowedClock
 from engine.core.live_tickets import LiveTickets
 from engine.core.tasks import end
 from engine.core.tokens import TokenSigner
 from engine.http import metrics as m
+from engine.http.clock import with_clock
 from engine.http.door import DOOR, Door
 from engine.http.live import Feed
 from engine.http.live_feeds import Feeds
@@ -22,6 +24,7 @@ from engine.http.queue_live import QueueCounts, QueueFeed
 from engine.http.routes import ROUTES
 from engine.http.seat_maps import SeatMaps
 from engine.http.state import (
+    CLOCK,
     FEEDS,
     LIVE_TICKETS,
     METRICS,
@@ -49,13 +52,16 @@ def make_metrics(processes: int = 1) -> m.Metrics:
 def make_app(settings: Settings, metrics: m.Metrics | None = None) -> web.Application:
     """Return the application of one process. Nothing is opened before it starts."""
     app = bare_app(settings, ROUTES, make_metrics() if metrics is None else metrics)
-    app[SIGNER] = TokenSigner(settings.token_secret)
-    app[LIVE_TICKETS] = LiveTickets(settings.token_secret)
-    app[DOOR] = Door(settings)
+    clock = app[CLOCK] = FollowedClock()
+    app[SIGNER] = TokenSigner(settings.token_secret, clock=clock)
+    app[LIVE_TICKETS] = LiveTickets(settings.token_secret, clock=clock)
+    app[DOOR] = Door(settings, clock)
     app[OPENAPI] = openapi_bytes(openapi(ROUTES))
     app[SEAT_MAPS] = SeatMaps()
     app[QUEUE_COUNTS] = QueueCounts()
-    app.cleanup_ctx.extend([with_redis, with_provider, with_sale, _feeds, _samples, pulse])
+    app.cleanup_ctx.extend(
+        [with_redis, with_clock, with_provider, with_sale, _feeds, _samples, pulse]
+    )
     app.on_shutdown.append(_close_sockets)
     return app
 
@@ -65,7 +71,7 @@ async def _feeds(app: web.Application) -> AsyncIterator[None]:
     interval_s = settings.live_interval_ms / 1000
 
     def seats(occurrence: str) -> Feed:
-        return Feed(PictureReader(client, sale, occurrence), interval_s)
+        return Feed(PictureReader(client, sale, app[CLOCK], occurrence), interval_s)
 
     def queue(occurrence: str) -> QueueFeed:
         async def read() -> Board:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 from aiohttp import web
 
@@ -14,7 +12,7 @@ from engine.http.door import DOOR, client_address
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import GuestRequest, GuestView
-from engine.http.state import SALE, SETTINGS, SIGNER
+from engine.http.state import CLOCK, SALE, SETTINGS, SIGNER
 from engine.store.remembered import remember
 
 _REMEMBERED_S = 86_400  # as long as every other idempotency key that is kept by time
@@ -51,7 +49,7 @@ async def create_guest(call: Call) -> web.Response:
             token=signer.sign(claims),
             buyer=claims.sub,
             expires_at=rfc3339(expires_ms),
-            expires_in_ms=expires_ms - time.time_ns() // 1_000_000,
+            expires_in_ms=expires_ms - app[CLOCK].ms(),
         ),
         status=201,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from aiohttp import web
 
 from engine.core.errors import NotFoundError
@@ -12,14 +10,10 @@ from engine.http import views
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import EventPage, OccurrencePage, PageQuery
-from engine.http.state import FEEDS, SALE
+from engine.http.state import CLOCK, FEEDS, SALE
 
 # The list is the same for everybody; a browser may keep it while a page is open.
 _LIST_HEADERS = {"Cache-Control": "public, max-age=2"}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def list_occurrences(call: Call) -> web.Response:
@@ -30,7 +24,7 @@ async def list_occurrences(call: Call) -> web.Response:
     start = _start([snapshot.occurrence for snapshot in snapshots], query.cursor)
     page = snapshots[start : start + query.limit]
     more = start + query.limit < len(snapshots)
-    now_ms = _now_ms()
+    now_ms = call.request.app[CLOCK].ms()
     return answer(
         OccurrencePage(
             items=[views.summary(snapshot, now_ms) for snapshot in page],
@@ -45,7 +39,9 @@ async def read_occurrence(call: Call) -> web.Response:
     app, occurrence = call.request.app, call.path("occurrence")
     published = await app[SALE].published(occurrence)
     picture = await app[FEEDS].of(occurrence).picture()
-    return answer(views.occurrence_view(published.snapshot, picture.free, _now_ms()))
+    return answer(
+        views.occurrence_view(published.snapshot, picture.free, call.request.app[CLOCK].ms())
+    )
 
 
 async def list_events(call: Call) -> web.Response:
@@ -55,7 +51,7 @@ async def list_events(call: Call) -> web.Response:
     start = _start([event[0].event for event in events], query.cursor)
     page = events[start : start + query.limit]
     more = start + query.limit < len(events)
-    now_ms = _now_ms()
+    now_ms = call.request.app[CLOCK].ms()
     return answer(
         EventPage(
             items=[views.event_view(event, now_ms) for event in page],
@@ -70,7 +66,9 @@ async def read_event(call: Call) -> web.Response:
     name = call.path("event")
     for event in await _events(call):
         if name in {event[0].event_slug, event[0].event}:
-            return answer(views.event_view(event, _now_ms()), headers=_LIST_HEADERS)
+            return answer(
+                views.event_view(event, call.request.app[CLOCK].ms()), headers=_LIST_HEADERS
+            )
     raise NotFoundError("There is no event with this slug on sale: see /v1/events")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from engine.core.clock import FollowedClock
 from engine.core.errors import StoreUnavailableError
 from engine.http import views
 from engine.http.live import Picture
@@ -18,8 +17,9 @@ from engine.store.inspection import read_configuration
 class PictureReader:
     """Reads one occurrence; its :class:`~engine.http.live.Feed` never asks twice at once."""
 
-    def __init__(self, client: Redis, sale: Sale, occurrence: str) -> None:
+    def __init__(self, client: Redis, sale: Sale, clock: FollowedClock, occurrence: str) -> None:
         self._client = client
+        self._clock = clock
         self._sale = sale
         self._occurrence = occurrence
         self._last: Availability | None = None
@@ -47,7 +47,7 @@ class PictureReader:
         return Picture(
             version=now.version,
             sections=tuple(self._strings[index] for index in range(len(snapshot.sections))),
-            counts=views.counts(snapshot, free, time.time_ns() // 1_000_000),
+            counts=views.counts(snapshot, free, self._clock.ms()),
             free=free,
         )
 

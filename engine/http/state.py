@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from redis.asyncio import Redis
 
+from engine.core.clock import FollowedClock
 from engine.core.live_tickets import LiveTickets
 from engine.core.tokens import TokenSigner
 from engine.http.live import Feed
@@ -20,6 +21,7 @@ SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)
 PROVIDER = web.AppKey("provider", StripeProvider)
 SALE = web.AppKey("sale", Sale)
+CLOCK = web.AppKey("clock", FollowedClock)
 SIGNER = web.AppKey("signer", TokenSigner)
 METRICS = web.AppKey("metrics", Metrics)
 FEEDS = web.AppKey[Feeds[Feed]]("feeds")

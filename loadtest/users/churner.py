@@ -8,23 +8,22 @@ import time
 import websocket
 from locust import between, task
 
-from loadtest.users.buyer import Buyer
+from loadtest.users.shopper import Shopper
 from loadtest.users.visitor import Guest, Json
 
 _TIMES = 12
 _PAUSE_S = (0.0, 0.5)
-_NEVER = "broken off"
 
 
-class Churner(Buyer):
+class Churner(Shopper):
     """Has the same place after every connection; then waits and buys like anybody."""
 
     weight = 6
     wait_time = between(0.1, 0.5)
 
     @task
-    def buy(self) -> None:
-        """Come as somebody new, connect and fall out of the line's network, go on as a buyer."""
+    def come_and_go(self) -> None:
+        """Come as somebody new, connect and drop out again and again, go on as a buyer."""
         guest = self.guest()
         view = self.join(guest)
         for _ in range(_TIMES):
@@ -37,8 +36,7 @@ class Churner(Buyer):
                 break
             view = seen
             time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - no secret
-        view = self.look(guest)
-        if self.get_in(guest, view):
+        if self.get_in(guest, self.look(guest)):
             self.shop(guest)
 
     def _glance(self, guest: Guest) -> Json | None:
@@ -49,6 +47,6 @@ class Churner(Buyer):
                 self.hear(socket)
                 view = self.hear(socket)
         except (websocket.WebSocketException, OSError) as error:
-            self.note(_NEVER, time.perf_counter() - began, error)
+            self.note("first messages", time.perf_counter() - began, error)
             return None
         return view

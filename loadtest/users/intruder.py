@@ -4,47 +4,62 @@ from __future__ import annotations
 
 import random
 import time
+from typing import ClassVar
 
+import msgspec
 import websocket
 from locust import between, task
 
 from engine.core.live_tickets import LiveTickets
 from engine.core.tokens import TokenSigner
-from loadtest.users.buyer import Buyer
 from loadtest.users.installation import SETTINGS
-from loadtest.users.visitor import Guest, Json
+from loadtest.users.shopper import Shopper
+from loadtest.users.visitor import Guest, Json, drop
 
 _FORGED = "another secret, of which nobody in this installation knows"
 _KEPT = 100  # guests with a place, whom others try to be
 _UNAUTHORIZED = 401
 
 
-class Intruder(Buyer):
-    """Attempts of all kinds, one after the other; now and then a purchase, and once more with it."""
+class Intruder(Shopper):
+    """Attempts of all kinds; now and then a purchase, and another try with its pass."""
 
     weight = 6
     wait_time = between(0.0, 0.3)
-    others: list[Guest] = []  # noqa: RUF012 - shared by all of them on purpose
+    others: ClassVar[list[Guest]] = []
 
     @task(6)
     def hold_uncalled(self) -> None:
         """Hold without a place, and with one that was not called."""
         guest = self.guest()
         self._must_not_hold(guest, "nobody")
-        view = self.join(guest)
-        if view["state"] in {"pre-queue", "waiting"}:
-            self._must_not_hold(guest, "waiting", since=guest)
+        self.join(guest)
+        self._must_not_hold(guest, "in line")
         del Intruder.others[: -_KEPT + 1]
         Intruder.others.append(guest)
 
     @task(6)
     def enter_uncalled(self) -> None:
-        """Go in before the turn, naming the number of somebody else."""
+        """Go in without a place, and before the turn."""
         guest = self.guest()
-        self._must_not_enter(guest, {}, {"not_in_queue"})
-        if self.join(guest)["state"] in {"pre-queue", "waiting"}:
-            self._must_not_enter(guest, {"number": 1, "index": 0}, {"not_called"})
-            self._must_not_hold(guest, "entered uncalled", since=guest)
+        self._try("POST", "queue/enter", guest, {}, {"not_in_queue"})
+        self.join(guest)
+        answer = self.ask(
+            "POST",
+            f"{self.place}/queue/enter",
+            "refused: POST queue/enter (in line)",
+            token=guest.token,
+            body={},
+            refusals={"not_called", "queue_closed"},
+        )
+        if answer.refused:
+            self._must_not_hold(guest, "entered uncalled")
+            return
+        serving = self.ask("GET", f"{self.place}/queue/serving", "serving").body["serving"]
+        if answer.body["number"] > serving:  # else it was called in this very moment
+            self.broken(f"number {answer.body['number']} went in at {serving}")
+        self.ask("DELETE", f"{self.place}/queue", "leave", token=guest.token)
+        self._must_not_hold(guest, "left")
 
     @task(3)
     def be_somebody_else(self) -> None:
@@ -54,12 +69,13 @@ class Intruder(Buyer):
         other = random.choice(Intruder.others)  # noqa: S311 - no secret
         signer = TokenSigner(_FORGED)
         claims = signer.guest(None, 60)
-        forged = Guest(signer.sign(type(claims)(**{**_fields(claims), "sub": other.buyer})), "")
-        for method, path in (("POST", "holds"), ("POST", "queue/enter"), ("GET", "queue")):
-            body: Json | None = {"lines": []} if path == "holds" else {}
-            self._must_fail(
-                method, path, forged, None if method == "GET" else body, {"unauthorized"}
-            )
+        token = signer.sign(msgspec.structs.replace(claims, sub=other.buyer))
+        forged = Guest(token, other.buyer)
+        line = {"ticket_type": self.ticket_types()[0], "quantity": 1}
+        refused = {"unauthorized"}
+        self._try("POST", "holds", forged, {"lines": [line]}, refused, "forged token")
+        self._try("POST", "queue/enter", forged, {}, refused, "forged token")
+        self._try("GET", "queue", forged, None, refused, "forged token")
 
     @task(3)
     def join_with_the_proof_of_another(self) -> None:
@@ -67,9 +83,9 @@ class Intruder(Buyer):
         guest, other = self.guest(), self.guest()
         proof = self.proof(other)
         if SETTINGS.door_difficulty:
-            refused = {"challenge_failed", "queue_closed"}
-            self._must_fail("POST", "queue", guest, {"challenge": proof}, refused)
-            self._must_fail("POST", "queue", guest, {}, refused)
+            refused = {"challenge_required", "queue_closed"}
+            self._try("POST", "queue", guest, {"challenge": proof}, refused, "proof of another")
+            self._try("POST", "queue", guest, {}, refused, "no proof")
 
     @task(3)
     def replay_a_ticket(self) -> None:
@@ -78,7 +94,7 @@ class Intruder(Buyer):
         if self.join(guest)["state"] not in {"pre-queue", "waiting"}:
             return
         ticket = self.ticket(guest)
-        self.open_line(ticket).shutdown()
+        drop(self.open_line(ticket))
         self._must_not_open(ticket, "a ticket was good for two connections")
         forged = LiveTickets(_FORGED).issue(guest.buyer, self.occurrence)
         self._must_not_open(forged, "a forged ticket was good")
@@ -92,27 +108,31 @@ class Intruder(Buyer):
         if not self.get_in(guest, self.join(guest)):
             return
         self.shop(guest)
-        if self.look(guest)["state"] in {"done", "expired"}:
-            self._must_not_hold(guest, "done", since=guest)
+        answer = self.ask(
+            "GET",
+            f"{self.place}/queue",
+            "place",
+            token=guest.token,
+            refusals={"not_in_queue"},  # there was nothing to buy, so the place was given up
+        )
+        if answer.refused or answer.body["state"] in {"done", "expired"}:
+            self._must_not_hold(guest, "done")
 
-    def _must_not_hold(self, guest: Guest, who: str, since: Guest | None = None) -> None:
-        line = {"ticket_type": self._kinds()[0], "quantity": 1}
-        self._must_fail("POST", "holds", guest, {"lines": [line]}, {"not_inside"}, who)
+    def _must_not_hold(self, guest: Guest, who: str) -> None:
+        line = {"ticket_type": self.ticket_types()[0], "quantity": 1}
+        self._try("POST", "holds", guest, {"lines": [line]}, {"not_inside"}, who)
 
-    def _must_not_enter(self, guest: Guest, body: Json, refusals: set[str]) -> None:
-        self._must_fail("POST", "queue/enter", guest, body, refusals | {"queue_closed"})
-
-    def _must_fail(
+    def _try(
         self,
         method: str,
         path: str,
         guest: Guest,
         body: Json | None,
         refusals: set[str],
-        who: str = "",
+        who: str = "nobody",
     ) -> None:
-        """Try something; it must be refused with one of these codes."""
-        name = f"refused: {method} {path}" + (f" ({who})" if who else "")
+        """Try something that must be refused, with one of these codes."""
+        name = f"refused: {method} {path} ({who})"
         answer = self.ask(
             method, f"{self.place}/{path}", name, token=guest.token, body=body, refusals=refusals
         )
@@ -125,9 +145,7 @@ class Intruder(Buyer):
             socket = self.open_line(ticket)
         except websocket.WebSocketBadStatusException as error:
             expected = error.status_code == _UNAUTHORIZED
-            self.note(
-                "refused: line", time.perf_counter() - began, None if expected else error
-            )
+            self.note("refused: line", time.perf_counter() - began, None if expected else error)
         else:
-            socket.shutdown()
+            drop(socket)
             self.broken(promise)

@@ -114,9 +114,7 @@ class Visitor(FastHttpUser):
         installation's secret, and easy. They are checked as all others.
         """
         if random.random() < _SOLVES:  # noqa: S311 - no secret
-            found = self.ask(
-                "GET", f"{self.place}/queue/challenge", "challenge", token=guest.token
-            )
+            found = self.ask("GET", f"{self.place}/queue/challenge", "challenge", token=guest.token)
             return solve(msgspec.convert(found.body, Challenge))
         easy = make_challenge(_KEYS, guest.buyer, self.occurrence, time.time(), difficulty=1)
         return solve(easy)
@@ -151,7 +149,7 @@ class Visitor(FastHttpUser):
         try:
             yield socket
         finally:
-            socket.shutdown()  # as a device that is out of the network: without a word
+            drop(socket)
 
     def open_line(self, ticket: str) -> websocket.WebSocket:
         """Open a live connection; its handshake is counted like a request.
@@ -190,3 +188,8 @@ class Visitor(FastHttpUser):
     def broken(self, promise: str) -> None:
         """Count a promise of the shop that was broken: the run fails."""
         self.note("BROKEN", 0.0, AssertionError(promise))
+
+
+def drop(socket: websocket.WebSocket) -> None:
+    """End a live connection without a word, as a device does that is out of the network."""
+    socket.shutdown()  # type: ignore[no-untyped-call] # the library's

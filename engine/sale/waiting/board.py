@@ -215,7 +215,7 @@ class _Reader:
                 serving=queue.served,
                 places=self._places,
                 waiting=max(self._places - queue.served, 0),
-                calls_per_minute=round(calls_per_s * 60),
+                calls_per_minute=_rounded(calls_per_s * 60),
                 left=[
                     LeftView(
                         ticket_type=kind.code,
@@ -240,6 +240,11 @@ class _Reader:
         if view.state == "planned":
             view.joining_in_ms = max(queue.opens - queue.pre_ms - state.wall_ms, 0)
         return view
+
+
+def _rounded(rate: float) -> int:
+    """Return a rate to two digits: what changes with every reading would be told to everybody."""
+    return int(float(f"{rate:.2g}"))
 
 
 def _line_state(state: QueueState, ends_at: int, *, drawn: bool) -> LineState:
