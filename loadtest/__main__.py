@@ -18,7 +18,6 @@ from engine.core.errors import OnsaleError
 from engine.embedded.demo.system import running_system
 from loadtest.scenarios import SCENARIOS, Outcome, play
 
-
 _WIDTH = 120  # of the table, where there is no terminal to ask
 
 

@@ -17,7 +17,7 @@ from engine.settings import Settings, variable
 from loadtest.books import Books, read_books
 
 _PROJECT = Path(__file__).parents[1]
-_STOP_S = 5  # for what users are doing when the time is up
+_STOP_S = 2  # for what users are doing when the time is up
 _GRACE_S = 60.0
 
 
@@ -103,7 +103,7 @@ async def play(
     """
     published = await publish_another(settings, event, scenario.pace)
     await known(settings.public_url, published.occurrence)
-    failed = await _send(scenario, settings, published.occurrence, log)
+    failed = await send(scenario, settings, published.occurrence, log)
     return Outcome(
         scenario=name,
         occurrence=published.occurrence,
@@ -112,8 +112,11 @@ async def play(
     )
 
 
-async def _send(scenario: Scenario, settings: Settings, occurrence: str, log: Path | None) -> bool:
-    """Run locust; returns whether anything failed."""
+async def send(scenario: Scenario, settings: Settings, occurrence: str, log: Path | None) -> bool:
+    """Send the users of a scenario there; returns whether anything failed.
+
+    Raises ``TimeoutError`` when locust does not end.
+    """
     given = {
         variable(field.name): str(getattr(settings, field.name))
         for field in dataclasses.fields(settings)

@@ -51,7 +51,7 @@ local function join(request)
   if queue.phase == 'planned' and wall < queue.opens - queue.pre_ms then
     return { QUEUE_CLOSED, 'early', queue.opens - queue.pre_ms - wall }
   end
-  if queue.phase == 'draining' or queue.phase == 'closed' or queue.count >= PLACES_MAX
+  if queue.phase == 'draining' or queue.phase == 'closed' or queue.count + queue.slow >= PLACES_MAX
     or wall >= conf['until'] then
     return { QUEUE_CLOSED, queue.phase == 'draining' and 'draining' or 'closed', 0 }
   end

@@ -31,6 +31,10 @@ _DRAFTS = """
     SELECT count(*) FILTER (WHERE o.status = 'draft'), count(*)
     FROM occurrences o JOIN events e ON e.id = o.event_id WHERE e.slug = %s
 """
+_PUBLISHED = """
+    SELECT replace(o.id::text, '-', '') FROM occurrences o JOIN events e ON e.id = o.event_id
+    WHERE e.slug = %s AND o.status = 'published' ORDER BY o.starts_at LIMIT 1
+"""
 _GIVEN = ("REDIS_URL", "DATABASE_URL", "STRIPE_API_BASE")
 
 
@@ -79,7 +83,10 @@ class Up:
                 try:
                     with self._status:
                         await self._start()
-                    self._tell(mail_port)
+                    demo = await asyncio.to_thread(
+                        _demo_occurrence, self._addresses["DATABASE_URL"]
+                    )
+                    self._tell(mail_port, demo)
                     await self._supervisor.keep()
                 finally:
                     with self._status:
@@ -220,11 +227,13 @@ class Up:
     def _child_environment(self) -> dict[str, str]:
         return {**self._environment, **self._addresses, "PYTHONUNBUFFERED": "1"}
 
-    def _tell(self, mail_port: int) -> None:
+    def _tell(self, mail_port: int, demo: str | None) -> None:
         settings = Settings.from_environment({**self._environment, **self._addresses})
         url = settings.public_url
         say = self._console.print
         say(f"\n[bold]Onsale is ready:[/] {url}   [dim](Ctrl-C stops everything)[/]")
+        if demo is not None:
+            say(f"  waiting room   {url}/wait/{demo}")
         say(f"  API reference  {url}/docs")
         say(
             f"  metrics        {url}/metrics, http://127.0.0.1:{settings.worker_metrics_port}/metrics"
@@ -249,6 +258,13 @@ def _demo_is_wanted(database_url: str) -> bool:
     with psycopg.connect(database_url) as connection:
         drafts, occurrences = connection.execute(_DRAFTS, [_DEMO_EVENT]).fetchone() or (0, 0)
     return bool(drafts or not occurrences)
+
+
+def _demo_occurrence(database_url: str) -> str | None:
+    """Return an occurrence of the demo event that is on sale."""
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(_PUBLISHED, [_DEMO_EVENT]).fetchone()
+    return None if found is None else str(found[0])
 
 
 async def run(options: Options) -> None:

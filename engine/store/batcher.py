@@ -29,6 +29,10 @@ from engine.store.lane import Group, Lane, Receiver, Request
 
 log = logging.getLogger(__name__)
 
+# Whoever waits can ask again; whoever is inside holds tickets and pays. So those who wait never
+# fill the queue: its last quarter is kept for all others.
+_PATIENT = frozenset({"queue_join", "queue_look"})
+_PATIENT_SHARE = 0.75
 _LANES = 2
 _GROUPS_MAX = 64  # script calls in one flush
 _RETRY_S = 0.05  # pause after a failed connection, so that a dead server is not hammered
@@ -43,6 +47,7 @@ class Batcher:
     def __init__(self, url: str, *, size_max: int = 128, queue_max: int = 4096) -> None:
         self._size_max = size_max
         self._queue_max = queue_max
+        self._patient_max = int(queue_max * _PATIENT_SHARE)
         self._waiting: dict[tuple[str, str], Group] = {}
         self._ready: list[Group] = []  # groups that are full
         self._count = 0
@@ -95,7 +100,7 @@ class Batcher:
 
     def submit_for(self, receiver: Receiver, command: str, prefix: str, request: Request) -> None:
         """Queue one request whose answer the receiver is given. Raises as :meth:`submit`."""
-        if self._count >= self._queue_max:
+        if self._count >= (self._patient_max if command in _PATIENT else self._queue_max):
             raise OverloadedError(
                 "The sale has more requests than it can take at this moment; try again in a second",
                 retry_after_s=1,

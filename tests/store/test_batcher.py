@@ -58,6 +58,18 @@ async def test_a_request_that_breaks_its_script_fails_alone(house: House) -> Non
             await future
 
 
+async def test_those_who_wait_in_line_leave_room_for_those_inside(valkey_url: str) -> None:
+    batcher = Batcher(f"{valkey_url}/0", queue_max=4)
+    looks = [batcher.submit("queue_look", "{s00}:x", ("0" * 32, 0)) for _ in range(3)]
+    with pytest.raises(OverloadedError):
+        batcher.submit("queue_look", "{s00}:x", ("0" * 32, 0))
+    hold = batcher.submit("hold_release", "{s00}:x", ("0" * 32, "0" * 32))
+    await batcher.start()
+    answers = await asyncio.gather(*looks, hold)
+    assert [answer[0] for answer in answers] == [Code.NOT_PUBLISHED] * 4
+    await batcher.stop()
+
+
 async def test_a_full_queue_is_refused_with_a_time_to_come_back(valkey_url: str) -> None:
     batcher = Batcher(f"{valkey_url}/0", size_max=10, queue_max=3)
     futures = [batcher.submit("read", "{s00}:x", ("h", "0" * 32, "")) for _ in range(3)]
