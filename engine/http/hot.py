@@ -15,13 +15,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from engine.http.hot_answers import Answer
+from engine.http.hot_answers import HotRoute
 from engine.http.hot_holds import HotHolds
 from engine.http.hot_queue import HotJoins, HotPlaces
 from engine.http.state import SALE, SETTINGS
@@ -37,27 +37,13 @@ _log = logging.getLogger(__name__)
 Messages = Sequence[tuple[Any, StreamReader]]
 
 
-class HotRequests(Protocol):
-    """Answers the hot requests of one route."""
-
-    def begin(
-        self,
-        published: Published,
-        message: RawRequestMessage,
-        raw: bytes,
-        connection: web.RequestHandler,
-        answer: Answer,
-    ) -> None:
-        """Start to answer; ``answer`` is called once, now or later, with the whole response."""
-
-
 class Hot:
     """Knows the hot requests of all connections of a process."""
 
     def __init__(self, app: web.Application) -> None:
         self._loaded = app[SALE].known.loaded
         self._body_bytes_max = app[SETTINGS].body_bytes_max
-        self.requests: dict[tuple[str, str], HotRequests] = {
+        self.routes: dict[tuple[str, str], HotRoute] = {
             (hdrs.METH_POST, "/holds"): HotHolds(app),
             (hdrs.METH_POST, "/queue"): HotJoins(app),
             (hdrs.METH_GET, "/queue"): HotPlaces(app),
@@ -65,14 +51,14 @@ class Hot:
 
     def wants(
         self, message: RawRequestMessage, payload: StreamReader
-    ) -> tuple[HotRequests, Published] | None:
+    ) -> tuple[HotRoute, Published] | None:
         """Return who answers this plain and complete request, and for what occurrence; or None."""
         path = message.path
         if len(path) > _PATH_LENGTH_MAX or path[: len(_BEFORE)] != _BEFORE:
             return None
-        requests = self.requests.get((message.method, path[_ID_END:]))
+        route = self.routes.get((message.method, path[_ID_END:]))
         if (
-            requests is None
+            route is None
             or message.version != HttpVersion11
             or message.should_close
             or message.upgrade
@@ -84,7 +70,7 @@ class Hot:
         ):
             return None
         published = self._loaded(path[len(_BEFORE) : _ID_END])
-        return None if published is None else (requests, published)
+        return None if published is None else (route, published)
 
 
 class _Parser:
@@ -138,9 +124,9 @@ class _Connection(web.RequestHandler):
         wanted = self._hot.wants(message, payload)
         if wanted is None:
             return False
-        requests, published = wanted
+        route, published = wanted
         self._hot_under_way = True
-        requests.begin(published, message, payload.read_nowait(-1), self, self._answer)
+        route.begin(published, message, payload.read_nowait(-1), self, self._answer)
         return True
 
     def _process_keepalive(self) -> None:

@@ -6,19 +6,23 @@ import asyncio
 import itertools
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDictProxy, istr
 
 from engine.core.errors import OnsaleError
 from engine.core.logs import REQUEST_ID
+from engine.core.tokens import Claims
+from engine.http.endpoints import authenticate
 from engine.http.headers import REQUEST_ID_HEADER, request_id, security_headers
 from engine.http.problems import CONTENT_TYPE, problem_body, retry_after_s, unexpected
-from engine.http.state import METRICS, SETTINGS
+from engine.http.state import METRICS, SETTINGS, SIGNER
 from engine.sale.occurrences import Published
 from engine.sale.waiting.budgets import Budget
 
@@ -98,13 +102,46 @@ class HotAnswers:
             self.success(pending, found)
 
 
-class Finisher(Protocol):
-    """What goes on with a request when the store has answered."""
+class HotRoute(ABC):
+    """The hot requests of one route, for all connections of a process. ``status``: of a success."""
 
-    answers: HotAnswers
+    def __init__(self, app: web.Application, route: str, status: int) -> None:
+        self.answers = HotAnswers(app, route, status)
+        self._signer = app[SIGNER]
 
+    def begin(
+        self,
+        published: Published,
+        message: RawRequestMessage,
+        raw: bytes,
+        connection: web.RequestHandler,
+        answer: Answer,
+    ) -> None:
+        """Start to answer; ``answer`` is called once, now or later, with the whole response."""
+        began = time.perf_counter()
+        headers = message.headers
+        identifier = self.answers.identifier(headers)
+        try:
+            claims = authenticate(headers.get(hdrs.AUTHORIZATION), self._signer)
+            pending = Pending(self, published, claims.sub, identifier, began, answer)
+            self.ask(pending, claims, message, raw, connection)
+        except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
+            self.answers.failure(answer, error, identifier, began)
+
+    @abstractmethod
+    def ask(
+        self,
+        pending: Pending,
+        claims: Claims,
+        message: RawRequestMessage,
+        raw: bytes,
+        connection: web.RequestHandler,
+    ) -> None:
+        """Check the request, and ask the store on behalf of ``pending``. Raises what refuses it."""
+
+    @abstractmethod
     def finish(self, pending: Pending, result: list[Any]) -> None:
-        """Answer the request. May raise: then the failure is the answer."""
+        """Answer the request by what the store has said. May raise: that is the answer then."""
 
 
 class Pending:
@@ -116,7 +153,7 @@ class Pending:
 
     __slots__ = (
         "_done",
-        "_finisher",
+        "_route",
         "answer",
         "began",
         "budgets",
@@ -127,22 +164,21 @@ class Pending:
 
     def __init__(
         self,
-        finisher: Finisher,
+        route: HotRoute,
         published: Published,
         buyer: str,
         identifier: str,
         began: float,
         answer: Answer,
-        budgets: Sequence[Budget] = (),
     ) -> None:
         self._done = False
-        self._finisher = finisher
+        self._route = route
         self.published = published
         self.buyer = buyer
         self.identifier = identifier
         self.began = began
         self.answer = answer
-        self.budgets = budgets
+        self.budgets: Sequence[Budget] = ()
 
     def done(self) -> bool:
         """Tell whether the store's answer is not waited for any more."""
@@ -152,11 +188,11 @@ class Pending:
         """Take the store's answer."""
         self._done = True
         try:
-            self._finisher.finish(self, answer)
+            self._route.finish(self, answer)
         except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
             self.set_exception(error)
 
     def set_exception(self, error: Exception, /) -> None:
         """Take a failure."""
         self._done = True
-        self._finisher.answers.failure(self.answer, error, self.identifier, self.began)
+        self._route.answers.failure(self.answer, error, self.identifier, self.began)

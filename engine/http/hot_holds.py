@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -11,12 +10,12 @@ from aiohttp.http import RawRequestMessage
 from multidict import istr
 
 from engine.core.errors import SoldOutError
-from engine.http.endpoints import authenticate, check_media_type
-from engine.http.hot_answers import Answer, HotAnswers, Pending
+from engine.core.tokens import Claims
+from engine.http.endpoints import check_media_type
+from engine.http.hot_answers import HotRoute, Pending
 from engine.http.problems import CONTENT_TYPE, malformed, problem_body
 from engine.http.route import IDEMPOTENCY_HEADER, idempotency
-from engine.http.state import SALE, SIGNER
-from engine.sale.occurrences import Published
+from engine.http.state import SALE
 from engine.sale.requests import HoldRequest
 from engine.store.codes import Code, LineCode
 
@@ -25,43 +24,35 @@ _SOLD_OUT = [Code.LINES, [[0, LineCode.SOLD_OUT, 0]]]  # one line, nothing left
 _KEY_HEADER = istr(IDEMPOTENCY_HEADER)
 
 
-class HotHolds:
+class HotHolds(HotRoute):
     """Answers wishes for a hold, as :func:`engine.http.holds.create_hold` does."""
 
     def __init__(self, app: web.Application) -> None:
-        self.answers = HotAnswers(app, "create_hold", 201)
+        super().__init__(app, "create_hold", 201)
         self._holds = app[SALE].holds
-        self._signer = app[SIGNER]
         self._decode = msgspec.json.Decoder(HoldRequest).decode
         error = SoldOutError(lines=[{"line": 0, "code": "sold_out", "left": 0}])
         self._sold_out = problem_body(error, _MARK).decode().split(_MARK)
         self._sold_out_head = self.answers.head(error.status, CONTENT_TYPE)
 
-    def begin(
+    def ask(
         self,
-        published: Published,
+        pending: Pending,
+        claims: Claims,
         message: RawRequestMessage,
         raw: bytes,
         connection: web.RequestHandler,
-        answer: Answer,
     ) -> None:
-        """Start to answer; ``answer`` is called once, now or later, with the whole response."""
+        """Check the key and the body, and ask for the hold."""
         del connection
-        began = time.perf_counter()
         headers = message.headers
-        identifier = self.answers.identifier(headers)
+        key = idempotency(headers.get(_KEY_HEADER), hdrs.METH_POST, message.path, raw)
+        check_media_type(headers.get(hdrs.CONTENT_TYPE))
         try:
-            claims = authenticate(headers.get(hdrs.AUTHORIZATION), self._signer)
-            key = idempotency(headers.get(_KEY_HEADER), hdrs.METH_POST, message.path, raw)
-            check_media_type(headers.get(hdrs.CONTENT_TYPE))
-            try:
-                wanted = self._decode(raw)
-            except (ValueError, RecursionError) as error:
-                raise malformed(error) from None
-            pending = Pending(self, published, claims.sub, identifier, began, answer)
-            self._holds.request(pending, claims.sub, published, wanted, key)
-        except Exception as error:  # noqa: BLE001 - the last resort: the caller gets no trace
-            self.answers.failure(answer, error, identifier, began)
+            wanted = self._decode(raw)
+        except (ValueError, RecursionError) as error:
+            raise malformed(error) from None
+        self._holds.request(pending, claims.sub, pending.published, wanted, key)
 
     def finish(self, pending: Pending, result: list[Any]) -> None:
         """Answer a request with what the store has said."""
