@@ -49,6 +49,10 @@ bench: $(READY) ## Measure, as ratios (needs wrk and two cores; see loadtest/REA
 	@command -v wrk >/dev/null || { echo 'make bench needs wrk: apt-get install wrk' >&2; exit 2; }
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: load
+load: $(READY) ## Throw a spike, reloads, intruders, lost connections at it, and check the books.
+	@$(BIN)/python -m loadtest $(ARGS)
+
 .PHONY: format
 format: $(READY) ## Format the code and mend what can be mended.
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -12,7 +12,7 @@ from engine.core.snapshot import Snapshot
 from engine.store import inspection
 from tests.adversity.stand import Crowd, Stand
 
-OCCURRENCES = 8  # one for each test, and some to spare
+OCCURRENCES = 12  # one for each test, and some to spare
 
 
 @pytest.fixture(scope="session")

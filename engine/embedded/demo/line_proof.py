@@ -42,7 +42,7 @@ async def prove_line(
     draw, roster = await download(url, occurrence, lambda *_: None)
     wrong = list(mistakes(draw, roster, commitment)) if draw.drawn else ["nothing was drawn"]
     if not wrong:
-        wrong = list(_told_wrong(draw, roster, occurrence, places))
+        wrong = list(wrong_places(draw, roster, occurrence, places))
     seen = set().union(*places.values()) if places else set()
     return LineFacts(
         fairness=fairness,
@@ -53,7 +53,7 @@ async def prove_line(
     )
 
 
-def _told_wrong(
+def wrong_places(
     draw: PublishedDraw, roster: bytes, occurrence: str, places: Mapping[str, set[Seen]]
 ) -> Iterator[str]:
     """Yield a sentence for each buyer who was told another number than was drawn."""
