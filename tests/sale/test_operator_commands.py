@@ -13,10 +13,12 @@ from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
 from engine.cli import main
+from engine.core import draw
 from engine.core.ids import new_id
 from engine.core.snapshot import Room
 from engine.sale.waiting.operating import STEPS
 from engine.store import keys
+from engine.store.client import connect, run_one
 from engine.store.packing import unpack
 from engine.store.publication import publish
 from tests.houses import small_house
@@ -61,8 +63,8 @@ def records(valkey_url: str) -> list[dict[bytes, object]]:
 def test_all_figures_are_shown(occurrence: str) -> None:
     shown = figures(onsale("show", occurrence))
     assert shown["occurrence"] == occurrence
-    assert (shown["phase"], shown["on"], shown["paused"]) == ("planned", "true", "false")
-    assert (shown["rate"], shown["rate ms"], shown["cap"]) == ("50", "5000", "500")
+    assert (shown["phase"], shown["on"], shown["paused"]) == ("planned", "yes", "no")
+    assert (shown["rate"], shown["cap"]) == ("50 every 5 s", "500")
     assert shown["drawn"] == "-"
 
 
@@ -77,10 +79,10 @@ def test_every_step_can_be_taken_and_is_recorded(occurrence: str, valkey_url: st
         for step in ("pause", "resume", "drain", "open", "close", "off", "on")
     }
     assert set(seen) == set(STEPS)
-    assert [seen[step]["paused"] for step in ("pause", "resume")] == ["true", "false"]
+    assert [seen[step]["paused"] for step in ("pause", "resume")] == ["yes", "no"]
     phases = [seen[step]["phase"] for step in ("drain", "open", "close")]
     assert phases == ["draining", "open", "closed"]
-    assert [seen[step]["on"] for step in ("off", "on")] == ["false", "true"]
+    assert [seen[step]["on"] for step in ("off", "on")] == ["no", "yes"]
     commands = [record for record in records(valkey_url) if b"command" in record]
     assert [record[b"command"] for record in commands] == [step.encode() for step in seen]
     assert {record[b"actor"] for record in commands} == {b"ada"}
@@ -88,8 +90,7 @@ def test_every_step_can_be_taken_and_is_recorded(occurrence: str, valkey_url: st
 
 def test_rate_and_cap_can_be_set(occurrence: str, valkey_url: str) -> None:
     shown = figures(onsale("set", occurrence, "--rate", 7, "--cap", 9, "--shop-ms", 1000))
-    assert (shown["rate"], shown["cap"], shown["shop ms"]) == ("7", "9", "1000")
-    assert shown["rate ms"] == "5000"
+    assert (shown["rate"], shown["cap"], shown["shop"]) == ("7 every 5 s", "9", "1 s")
     (record,) = records(valkey_url)
     assert record[b"actor"] == b"cli"
 
@@ -106,3 +107,28 @@ def test_what_cannot_be_done_is_one_sentence(occurrence: str) -> None:
     assert result.output == "Error: The waiting room is off: switch it on first\n"
     unknown = onsale("show", new_id())
     assert (unknown.exit_code, unknown.output) == (2, "Error: This occurrence is not published\n")
+
+
+def test_who_is_left_can_only_be_told_after_the_draw(occurrence: str) -> None:
+    result = onsale("left", occurrence)
+    assert result.exit_code == 2
+    assert "has not been drawn yet" in result.output
+
+
+def test_who_is_left_is_listed_in_order(occurrence: str, valkey_url: str) -> None:
+    buyers = [new_id() for _ in range(3)]
+    place = keys.prefix(SHARD, occurrence)
+
+    async def line_up() -> None:
+        async with connect(f"{valkey_url}/0") as client:
+            assert (await run_one(client, "queue_command", place, ["ada", "open", {}]))[0] == 0
+            assert (await run_one(client, "queue_draw", place, ["0" * 64, 0]))[0] == 0
+            for buyer in buyers:
+                request = [buyer, draw.leaf(occurrence, buyer), [], False]
+                assert (await run_one(client, "queue_join", place, request))[0] == 0
+
+    asyncio.run(line_up())
+    result = onsale("left", occurrence)
+    assert result.exit_code == 0, result.output
+    lines = [line.split("\t") for line in result.output.splitlines()]
+    assert lines == [[str(number), buyer] for number, buyer in enumerate(buyers, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import click
 import msgspec
@@ -11,6 +12,8 @@ import msgspec
 from engine.sale.service import Sale
 from engine.sale.waiting import operating
 from engine.sale.waiting.operating import STEPS, LineView, Step
+
+T = TypeVar("T")
 
 _HELP: dict[Step, str] = {
     "open": "Open the line now: draw the pre-queue, or go on after drain or close.",
@@ -75,10 +78,18 @@ def change(occurrence: str, actor: str, **given: int | None) -> None:
     _show(_run(lambda sale: operating.change_line(sale, occurrence, actor, values)))
 
 
-def _run(work: Callable[[Sale], Awaitable[LineView]]) -> LineView:
+@queue.command()
+@click.argument("occurrence")
+def left(occurrence: str) -> None:
+    """List who has not been called in the line of OCCURRENCE: number and buyer, in order."""
+    for place in _run(lambda sale: sale.waiting.remaining(occurrence)):
+        click.echo(f"{place.number}\t{place.buyer}")
+
+
+def _run(work: Callable[[Sale], Awaitable[T]]) -> T:
     from engine.sale.commands import running_sale
 
-    async def run() -> LineView:
+    async def run() -> T:
         async with running_sale() as sale:
             return await work(sale)
 
@@ -86,8 +97,24 @@ def _run(work: Callable[[Sale], Awaitable[LineView]]) -> LineView:
 
 
 def _show(view: LineView) -> None:
-    figures = msgspec.structs.asdict(view)
+    figures = {
+        name.removesuffix("_ms").replace("_", " "): _words(name, value)
+        for name, value in msgspec.structs.asdict(view).items()
+        if name != "rate_ms"
+    }
+    figures["rate"] += f" every {_words('rate_ms', view.rate_ms)}"
     width = max(map(len, figures))
-    for name, value in figures.items():
-        text = "-" if value is None else str(value).lower() if isinstance(value, bool) else value
-        click.echo(f"{name.replace('_', ' '):{width}}  {text}")
+    for label, text in figures.items():
+        click.echo(f"{label:{width}}  {text}")
+
+
+def _words(name: str, value: object) -> str:
+    """Return a figure as people read it: times in minutes and seconds, yes and no."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_ms") and isinstance(value, int):
+        minutes, seconds = divmod(value / 1000, 60)
+        return f"{minutes:.0f} min {seconds:g} s" if minutes else f"{seconds:g} s"
+    return f"{value:,}" if isinstance(value, int) else str(value)
