@@ -68,3 +68,14 @@ def test_the_time_that_the_answer_took_is_reckoned_with() -> None:
     clock.follow(1_000_000.0, now - 2, now)
     assert clock() - 1_000_001.0 < HOUR_S
     assert clock() >= 1_000_001.0
+
+
+def test_an_answer_that_took_long_moves_the_clock_only_when_it_is_really_wrong() -> None:
+    clock = FollowedClock()
+    now = time.monotonic()
+    clock.follow(1_000_000.0, now - 0.001, now)
+    before = clock() - time.monotonic()
+    assert clock.follow(999_999.5 + 0.3, now - 1, now) == 0.0  # within what it may be wrong
+    assert clock() - time.monotonic() == pytest.approx(before, abs=1e-6)
+    assert clock.follow(999_999.5 + 60, now - 1, now) < -55
+    assert clock() - time.monotonic() == pytest.approx(before + 60, abs=1)
