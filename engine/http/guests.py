@@ -30,10 +30,10 @@ async def create_guest(call: Call) -> web.Response:
     request: GuestRequest = call.body
     key = call.required_key
     # first of all: whoever is over the budget leaves nothing in the store
-    await app[DOOR].take_guest(app[SALE].batcher, client_address(call.request))
+    await app[DOOR].take_guest(app[SALE].crowd, client_address(call.request))
     claims = signer.guest(request.email, settings.guest_token_ttl_s)
     kept = await remember(
-        app[SALE].batcher,
+        app[SALE].crowd,
         "guest",
         key.key_digest,
         msgspec.msgpack.encode(_Remembered(key.body_digest, claims)),

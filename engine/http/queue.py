@@ -112,7 +112,7 @@ async def _admit(call: Call) -> tuple[str, QueueView]:
     room = app[SALE].waiting
     view = await room.status(ticket.buyer, occurrence)
     await room.board(occurrence)
-    kept = await remember(app[SALE].batcher, "ticket", ticket.used, b"", _USED_TICKETS_S)
+    kept = await remember(app[SALE].crowd, "ticket", ticket.used, b"", _USED_TICKETS_S)
     if not kept.new:
         raise UnauthorizedError("This ticket was used: get a new one for every connection")
     return ticket.buyer, view

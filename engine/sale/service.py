@@ -21,6 +21,8 @@ from engine.store.batcher import Batcher
 from engine.store.codes import Code
 from engine.store.commands import Commands
 
+_CROWD_LANES = 3  # questions for places are not written down, so their round trips are short
+
 
 class Sale:
     """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's.
@@ -35,7 +37,15 @@ class Sale:
             size_max=settings.batch_size_max,
             queue_max=settings.batch_queue_max,
         )
-        self.commands = Commands(self.batcher)
+        # What comes in crowds: guests, places, questions for places. Whoever is inside never
+        # waits behind them, nor is refused because of them.
+        self.crowd = Batcher(
+            settings.redis_url,
+            size_max=settings.batch_size_max,
+            queue_max=settings.batch_queue_max,
+            lanes=_CROWD_LANES,
+        )
+        self.commands = Commands(self.batcher, self.crowd)
         self.known = Occurrences(client)
         self.backlog = Backlog(
             client, length_max=settings.backlog_max, poll_ms=settings.backlog_poll_ms
@@ -52,6 +62,7 @@ class Sale:
     async def start(self) -> None:
         """Start the tasks that the sale lives on."""
         await self.batcher.start()
+        await self.crowd.start()
         await self.known.start()
         await self.backlog.start()
 
@@ -60,6 +71,7 @@ class Sale:
         await self.waiting.stop()
         await self.backlog.stop()
         await self.known.stop()
+        await self.crowd.stop()
         await self.batcher.stop()
 
     async def occurrences(self) -> list[Published]:

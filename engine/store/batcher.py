@@ -3,10 +3,10 @@
 A flush is a single pipeline with one EVALSHA for each (command, occurrence), its
 requests packed with msgpack; nothing ever sleeps to fill a batch. So a lone
 request goes out at once, and under load the server's fixed cost of a call, and
-of an fsync, is shared. Two flushes may be in flight, each on a connection of
+of an fsync, is shared. Several flushes may be in flight, each on a connection of
 its own that one task owns: while the server works on one batch this process
-reads, answers and collects the others. With a single one they waited for each
-other a quarter of the time (measured); a third gains nothing.
+reads, answers and collects the others. A flush is bounded, too: when it took
+everybody there is, nothing would be left to do meanwhile (docs/adr/0005).
 
 Each caller has a future of its own. A caller that is cancelled only drops its
 future: the command runs, and its reply is read and thrown away, so no reply
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -29,30 +30,26 @@ from engine.store.lane import Group, Lane, Receiver, Request
 
 log = logging.getLogger(__name__)
 
-# Whoever waits can ask again; whoever is inside holds tickets and pays. So those who wait never
-# fill the queue: its last quarter is kept for all others.
-_PATIENT = frozenset({"queue_join", "queue_look"})
-_PATIENT_SHARE = 0.75
-_LANES = 2
-_GROUPS_MAX = 64  # script calls in one flush
 _RETRY_S = 0.05  # pause after a failed connection, so that a dead server is not hammered
 
 
 class Batcher:
     """Runs commands on one Redis server. Make one a process; ``start`` before use, ``stop`` after.
 
-    ``size_max``: requests a script call. ``queue_max``: requests that may wait.
+    ``size_max``: requests a script call; a flush takes no further call when it has so many.
+    ``queue_max``: requests that may wait. ``lanes``: flushes in flight.
     """
 
-    def __init__(self, url: str, *, size_max: int = 128, queue_max: int = 4096) -> None:
+    def __init__(
+        self, url: str, *, size_max: int = 64, queue_max: int = 4096, lanes: int = 2
+    ) -> None:
         self._size_max = size_max
         self._queue_max = queue_max
-        self._patient_max = int(queue_max * _PATIENT_SHARE)
-        self._waiting: dict[tuple[str, str], Group] = {}
-        self._ready: list[Group] = []  # groups that are full
+        self._groups: deque[Group] = deque()  # that wait, the oldest first
+        self._open: dict[tuple[str, str], Group] = {}  # those of them that are not full
         self._count = 0
         self._wake = asyncio.Event()
-        self._lanes = [Lane(url) for _ in range(_LANES)]
+        self._lanes = [Lane(url) for _ in range(lanes)]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -67,9 +64,11 @@ class Batcher:
         for task in self._tasks:
             await end(task)
         self._tasks = []
-        for group in [*self._ready, *self._waiting.values()]:
+        for group in self._groups:
             group.fail(StoreUnavailableError(retry_after_s=1))
-        self._ready, self._waiting, self._count = [], {}, 0
+        self._groups.clear()
+        self._open.clear()
+        self._count = 0
         for lane in self._lanes:
             await lane.disconnect()
 
@@ -100,33 +99,35 @@ class Batcher:
 
     def submit_for(self, receiver: Receiver, command: str, prefix: str, request: Request) -> None:
         """Queue one request whose answer the receiver is given. Raises as :meth:`submit`."""
-        if self._count >= (self._patient_max if command in _PATIENT else self._queue_max):
+        if self._count >= self._queue_max:
             raise OverloadedError(
                 "The sale has more requests than it can take at this moment; try again in a second",
                 retry_after_s=1,
             )
         key = (command, prefix)
-        group = self._waiting.get(key)
+        group = self._open.get(key)
         if group is None:
-            group = self._waiting[key] = Group(command, prefix)
+            group = self._open[key] = Group(command, prefix)
+            self._groups.append(group)
             self._wake.set()
         group.requests.append(request)
         group.receivers.append(receiver)
         self._count += 1
         if len(group.requests) >= self._size_max:
-            self._ready.append(self._waiting.pop(key))
+            del self._open[key]
 
     def _take(self) -> list[Group]:
         """Take what the next flush sends, oldest first."""
-        groups = self._ready[:_GROUPS_MAX]
-        del self._ready[: len(groups)]
-        busy = {(group.command, group.prefix) for group in self._ready}
-        for key in list(self._waiting):
-            if len(groups) >= _GROUPS_MAX:
-                break
-            if key not in busy:  # its older requests go first
-                groups.append(self._waiting.pop(key))
-        self._count -= sum(len(group.requests) for group in groups)
+        groups: list[Group] = []
+        taken = 0
+        while self._groups and taken < self._size_max:
+            group = self._groups.popleft()
+            key = (group.command, group.prefix)
+            if self._open.get(key) is group:
+                del self._open[key]
+            groups.append(group)
+            taken += len(group.requests)
+        self._count -= taken
         return groups
 
     async def _run(self, lane: Lane) -> None:

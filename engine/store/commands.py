@@ -19,11 +19,17 @@ Lines = Sequence[Sequence[Any]]
 
 
 class Commands:
-    """The commands of the sale, micro-batched. ``place``: :func:`engine.store.keys.prefix`."""
+    """The commands of the sale, micro-batched. ``place``: :func:`engine.store.keys.prefix`.
 
-    def __init__(self, batcher: Batcher) -> None:
+    ``waiting``: the batcher of those who wait in line; whatever they do, the
+    commands of those inside have ``batcher`` to themselves.
+    """
+
+    def __init__(self, batcher: Batcher, waiting: Batcher) -> None:
         self._submit = batcher.submit
         self._submit_for = batcher.submit_for
+        self._submit_waiting = waiting.submit
+        self._submit_waiting_for = waiting.submit_for
 
     def acquire(
         self, place: str, buyer: str, hold: str, key: bytes, body: bytes, lines: Lines
@@ -139,7 +145,7 @@ class Commands:
 
         ``over``: the index of the buyer's place that is over and may be replaced.
         """
-        return self._submit("queue_join", place, _join(buyer, leaf, budgets, over))
+        return self._submit_waiting("queue_join", place, _join(buyer, leaf, budgets, over))
 
     def queue_join_for(
         self,
@@ -150,15 +156,15 @@ class Commands:
         budgets: Sequence[Sequence[Any]],
     ) -> None:
         """Take a place in line, and give the answer to the receiver: the hot path's way."""
-        self._submit_for(receiver, "queue_join", place, _join(buyer, leaf, budgets, None))
+        self._submit_waiting_for(receiver, "queue_join", place, _join(buyer, leaf, budgets, None))
 
     def queue_look(self, place: str, buyer: str, number: int) -> Answer:
         """Look up a place. ``number``: the place's, 0 where it is not known."""
-        return self._submit("queue_look", place, (buyer, number))
+        return self._submit_waiting("queue_look", place, (buyer, number))
 
     def queue_look_for(self, receiver: Receiver, place: str, buyer: str, number: int) -> None:
         """Look up a place, and give the answer to the receiver: the hot path's way."""
-        self._submit_for(receiver, "queue_look", place, (buyer, number))
+        self._submit_waiting_for(receiver, "queue_look", place, (buyer, number))
 
     def queue_enter(self, place: str, buyer: str, index: int, number: int) -> Answer:
         """Give the pass to a buyer who was called."""

@@ -109,7 +109,7 @@ class House:
 async def commands(valkey_url: str, redis_client: Redis) -> AsyncIterator[Commands]:
     batcher = Batcher(f"{valkey_url}/0")
     await batcher.start()
-    yield Commands(batcher)
+    yield Commands(batcher, batcher)
     await batcher.stop()
 
 

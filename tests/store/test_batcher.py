@@ -58,16 +58,23 @@ async def test_a_request_that_breaks_its_script_fails_alone(house: House) -> Non
             await future
 
 
-async def test_those_who_wait_in_line_leave_room_for_those_inside(valkey_url: str) -> None:
-    batcher = Batcher(f"{valkey_url}/0", queue_max=4)
-    looks = [batcher.submit("queue_look", "{s00}:x", ("0" * 32, 0)) for _ in range(3)]
+async def test_those_who_wait_in_line_do_not_fill_the_queue_of_those_inside(
+    valkey_url: str,
+) -> None:
+    inside, crowd = (Batcher(f"{valkey_url}/0", queue_max=2) for _ in range(2))
+    commands = Commands(inside, crowd)
+    asked = [
+        commands.queue_look("{s00}:x", "0" * 32, 0),
+        commands.queue_join("{s00}:x", "0" * 32, b"x" * 16, []),
+    ]
     with pytest.raises(OverloadedError):
-        batcher.submit("queue_look", "{s00}:x", ("0" * 32, 0))
-    hold = batcher.submit("hold_release", "{s00}:x", ("0" * 32, "0" * 32))
-    await batcher.start()
-    answers = await asyncio.gather(*looks, hold)
-    assert [answer[0] for answer in answers] == [Code.NOT_PUBLISHED] * 4
-    await batcher.stop()
+        commands.queue_look("{s00}:x", "0" * 32, 0)
+    asked.append(commands.release("{s00}:x", "0" * 32, "0" * 32))
+    for batcher in (inside, crowd):
+        await batcher.start()
+    assert [(await answer)[0] for answer in asked] == [Code.NOT_PUBLISHED] * 3
+    for batcher in (inside, crowd):
+        await batcher.stop()
 
 
 async def test_a_full_queue_is_refused_with_a_time_to_come_back(valkey_url: str) -> None:
@@ -85,7 +92,7 @@ async def test_more_than_a_batch_is_sent_in_order(valkey_url: str, redis_client:
     snapshot = small_house(max_per_order=1000)
     await publication.publish(redis_client, snapshot, shard=SHARD)
     batcher = Batcher(f"{valkey_url}/0", size_max=4)
-    commands = Commands(batcher)
+    commands = Commands(batcher, batcher)
     place = keys.prefix(SHARD, snapshot.occurrence)
     futures = [
         commands.acquire(place, new_id(), new_id(), key(), BODY, [[STANDING, 1, False, False]])
@@ -136,7 +143,7 @@ async def test_a_killed_server_fails_the_waiting_and_serves_again_after(tmp_path
         await client.aclose()
         batcher = Batcher(f"{server.url}/0")
         await batcher.start()
-        commands = Commands(batcher)
+        commands = Commands(batcher, batcher)
         place = keys.prefix(SHARD, snapshot.occurrence)
         held: list[Hold] = []
 

@@ -51,7 +51,7 @@ class Waiting(RuleBasedStateMachine):
         room = Room(opens_at=4_000_000_000_000, pre_queue_ms=10**13, rate=10**6, cap=CAP)
         snapshot = small_house(room=room)
         await publication.publish(self.client, snapshot, shard=SHARD)
-        self.line = Line(House(self.client, Commands(self.batcher), snapshot))
+        self.line = Line(House(self.client, Commands(self.batcher, self.batcher), snapshot))
 
     def run(self, step: Awaitable[T]) -> T:
         async def awaited() -> T:

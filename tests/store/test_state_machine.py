@@ -59,7 +59,7 @@ class Sale(RuleBasedStateMachine):
             snapshot = small_house()
             await publication.publish(self.client, snapshot, shard=SHARD)
             await self.batcher.start()
-            self.house = House(self.client, Commands(self.batcher), snapshot)
+            self.house = House(self.client, Commands(self.batcher, self.batcher), snapshot)
 
         self.run(begin())
 
