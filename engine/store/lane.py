@@ -148,7 +148,11 @@ class Lane:
                 driver_info=None,
                 socket_timeout=None,
             )
-            await connection.connect()
+            try:
+                await connection.connect()
+            except BaseException:  # a cancellation, too: nobody else knows of the connection
+                await connection.disconnect(nowait=True)
+                raise
             self._connection = connection
         return self._connection
 
