@@ -83,6 +83,7 @@ class Room:
     line: LineEdge
     browser: Browser
     watched: Watched
+    contexts: list[BrowserContext] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -93,7 +94,13 @@ class Room:
         context = await self.browser.new_context(locale="en-GB", **options)
         context.set_default_timeout(_PATIENCE_MS)
         self.watched.watch(context)
+        self.contexts.append(context)
         return context
+
+    async def close(self) -> None:
+        """Close all browsers: one that connects while the edge goes leaves a connection behind."""
+        for context in self.contexts:
+            await context.close()
 
     async def visit(self, **options: Any) -> Page:
         """The waiting page in a browser of its own."""
@@ -128,6 +135,7 @@ async def make_room(
                 running_line(replace(values, **(settings or {})), redis_client, port=port, **room)
             )
             made = Room(line, browser, Watched())
+            stack.push_async_callback(made.close)
             stack.callback(made.watched.check, f"127.0.0.1:{port}")
             return made
 
