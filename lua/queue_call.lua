@@ -14,6 +14,14 @@ local CALLS_MAX = 200
 local SLOTS_MAX = 1000
 local BURST_MS = 1000
 
+local CALLED = P .. ':called'
+local calls, purge = {}, false -- deadline, number, ... of those called now; whether some are too late
+
+at_commit[#at_commit + 1] = function()
+  if purge then redis.call('ZREMRANGEBYSCORE', CALLED, '-inf', now) end
+  if #calls > 0 then redis.call('ZADD', CALLED, unpack(calls)) end
+end
+
 -- The operator's rate or the leader's, whichever is less: a bucket on the sale clock, so that
 -- neither two leaders nor a wrong clock elsewhere can call more.
 local function refill(rate)
@@ -27,12 +35,18 @@ end
 -- The number's place in the roster, taken for being called; false where it is empty.
 local function take_slot(index)
   if index >= queue.count then -- between the end of the line and a reserved place
-    if redis.call('SREM', P .. ':reserved', index) == 1 then queue.reserved = queue.reserved - 1 end
+    if queue.reserved > 0 and reserved.has(index) then
+      reserved.put(index, false)
+      queue.reserved = queue.reserved - 1
+    end
     queue.count = index + 1
   end
   local from = index * LEAF_BYTES
   local leaf = redis.call('GETRANGE', P .. ':roster', from, from + LEAF_BYTES - 1)
-  return leaf ~= '' and leaf ~= LEAF_EMPTY and redis.call('SREM', P .. ':given_up', index) == 0
+  if leaf == '' or leaf == LEAF_EMPTY then return false end
+  if not given_up.has(index) then return true end
+  given_up.put(index, false)
+  return false
 end
 
 return run(function(request)
@@ -49,13 +63,12 @@ return run(function(request)
   queue.fence = fence
   put_queue()
   if start ~= queue.served then return { CONFLICT, queue.served } end
-  local key = P .. ':called'
-  if not paused then
-    queue.no_shows = queue.no_shows + redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  end
-  local outside = redis.call('ZCARD', key)
+  local late = paused and 0 or redis.call('ZCOUNT', CALLED, '-inf', now) -- did not come in time
+  queue.no_shows = queue.no_shows + late
+  purge = late > 0
+  local outside = redis.call('ZCARD', CALLED) - late
   local moving = queue.on and (queue.phase == 'open' or queue.phase == 'draining') and not paused
-  local called, empty, calls = 0, 0, {}
+  local called, empty = 0, 0
   if moving and document(P .. ':draw').digest ~= '' then
     refill(rate)
     local most = math.min(allowed, math.floor(queue.credit / ONE), queue.cap - queue.inside - outside)
@@ -73,7 +86,6 @@ return run(function(request)
     end
     queue.credit = queue.credit - called * ONE
   end
-  if #calls > 0 then redis.call('ZADD', key, unpack(calls)) end
   if queue.served > start then
     queue_record('queue.called', { first = start + 1, last = queue.served, empty = empty })
   end

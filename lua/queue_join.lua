@@ -19,7 +19,8 @@ local SLOW_GAP_MIN = 100
 -- The next index: beyond those that the slow lane has reserved.
 local function next_index()
   local index = queue.count
-  while queue.reserved > 0 and redis.call('SREM', P .. ':reserved', index) == 1 do
+  while queue.reserved > 0 and reserved.has(index) do
+    reserved.put(index, false)
     queue.reserved, index = queue.reserved - 1, index + 1
   end
   queue.count = index + 1
@@ -30,7 +31,7 @@ end
 local function slow_index()
   local gap = math.max(SLOW_GAP_MIN, math.floor((queue.count - queue.served) / 5))
   local index = math.max(queue.count + gap, queue.tail + 1)
-  redis.call('SADD', P .. ':reserved', index)
+  reserved.put(index, true)
   queue.reserved, queue.tail = queue.reserved + 1, index
   return index
 end

@@ -12,6 +12,7 @@ local places = {}          -- 16-byte buyer -> index, or false: none
 local places_changed = {}  -- 16-byte buyer -> true
 local leaves = {}          -- index, leaf, ...: the roster's changes
 local slow_leaves = {}     -- the same behind the draw, without indexes
+local slow_from            -- index from which on the slow lane follows in the roster, when that begins now
 
 local byte_of = setmetatable({}, { -- two hex digits -> a byte: a batch converts each pair once
   __index = function(found, pair)
@@ -59,13 +60,35 @@ local function put_leaf(index, leaf)
   leaves[#leaves + 1], leaves[#leaves + 2] = index, leaf
 end
 
+-- A set of indexes: read once each, written at commit.
+local function index_set(name)
+  local key, members, changed = P .. ':' .. name, {}, {}
+  local set = {}
+  function set.has(index)
+    if members[index] == nil then members[index] = redis.call('SISMEMBER', key, index) == 1 end
+    return members[index]
+  end
+  function set.put(index, is_in)
+    members[index], changed[index] = is_in, true
+  end
+  at_commit[#at_commit + 1] = function()
+    for index in pairs(changed) do
+      redis.call(members[index] and 'SADD' or 'SREM', key, index)
+    end
+  end
+  return set
+end
+
+local reserved = index_set('reserved')
+local given_up = index_set('given_up')
+
 -- A place is given up: its leaf is emptied before the draw. After it the roster is evidence, so the
 -- place is only noted, until its number (0: not known yet) comes to be called.
 local function give_up(index, number)
   if queue.drawn < 0 then
     if index >= 0 then put_leaf(index, LEAF_EMPTY) else slow_leaves[-index] = LEAF_EMPTY end
   elseif number == 0 or number > queue.served then
-    redis.call('SADD', P .. ':given_up', index >= 0 and index or queue.drawn - index - 1)
+    given_up.put(index >= 0 and index or queue.drawn - index - 1, true)
   end
 end
 
@@ -98,7 +121,10 @@ local function write_places()
   for k, leaf in pairs(slow_leaves) do
     redis.call('SETRANGE', P .. ':slow', (k - 1) * LEAF_BYTES, leaf)
   end
-  places_changed, leaves, slow_leaves = {}, {}, {}
+  if slow_from then
+    redis.call('SETRANGE', P .. ':roster', slow_from * LEAF_BYTES, redis.call('GET', P .. ':slow'))
+    redis.call('DEL', P .. ':slow')
+  end
 end
 at_commit[#at_commit + 1] = write_places
 
@@ -108,9 +134,7 @@ local function close_roster()
   queue.phase, queue.drawn = 'open', queue.count
   queue.credit, queue.credit_at = ONE, now -- the first is called at once, the others in turn
   if queue.slow > 0 then
-    write_places() -- of this batch, which go first
-    redis.call('SETRANGE', P .. ':roster', queue.count * LEAF_BYTES, redis.call('GET', P .. ':slow'))
-    redis.call('DEL', P .. ':slow')
+    slow_from = queue.count
     queue.count = queue.count + queue.slow
   end
   put_queue()

@@ -237,6 +237,16 @@ async def test_the_end_of_the_line_is_told_to_those_in_it(room: Room) -> None:
     await view_is(page, "closed")
 
 
+async def test_who_waits_is_told_that_the_room_is_gone_and_that_it_is_back(room: Room) -> None:
+    page = await joined(room)
+    await room.line.open()
+    await view_is(page, "waiting")
+    await room.line.command("off")
+    await view_is(page, "off")
+    await room.line.command("on")
+    await view_is(page, "waiting")
+
+
 async def test_a_sale_that_is_not_there_is_told(room: Room) -> None:
     room.watched.expected = ("404",)
     page = await (await room.context()).new_page()

@@ -32,6 +32,7 @@ from engine.sale.waiting.views import QueueView
 from engine.store import keys, publication
 from engine.store.edge_pulse import Pulse, report_pulse
 from engine.store.packing import pack, unpack
+from engine.store.waiting import read_queue
 from engine.workers.admission import Admission
 from tests.clocks import put_clock_ahead
 from tests.houses import small_house
@@ -99,6 +100,16 @@ class Hall:
     async def advance(self, ms: int) -> None:
         self._ahead_ms += ms
         await put_clock_ahead(self.client, self.place, self._ahead_ms)
+
+    async def time_passes(self) -> None:
+        """Wait until the store's wall clock has moved on."""
+
+        async def wall_ms() -> int:
+            return (await read_queue(self.client, SHARD, self.occurrence)).wall_ms
+
+        before = await wall_ms()
+        while await wall_ms() < before + 20:  # noqa: ASYNC110 - it is on the other side of a connection
+            await asyncio.sleep(0)
 
     async def hold(self, buyer: str) -> None:
         await self.sale.holds.acquire(buyer, self.occurrence, ONE, idempotency())
@@ -223,7 +234,7 @@ async def test_a_pause_freezes_both_clocks(hall: Hall) -> None:
     await hall.sale.pause(hall.occurrence, "ada")
     before = [await hall.status(buyer) for buyer in (first, second)]
     assert all(view.paused for view in before)
-    await asyncio.sleep(0.05)
+    await hall.time_passes()
     after = [await hall.status(buyer) for buyer in (first, second)]
     assert [view.leave_in_ms for view in after] == [view.leave_in_ms for view in before]
     assert [view.claim_in_ms for view in after] == [view.claim_in_ms for view in before]
@@ -296,6 +307,19 @@ async def test_a_closed_line_says_so(hall: Hall) -> None:
     with pytest.raises(QueueClosedError):
         await hall.room.join(new_id(), hall.occurrence)
     assert (await hall.room.board(hall.occurrence)).serving.state == "closed"
+
+
+async def test_where_the_room_is_switched_off_nobody_waits_in_vain(hall: Hall) -> None:
+    buyers = await hall.join(20)
+    await hall.open()
+    buyer = (await hall.in_order(buyers))[-1]
+    number = (await hall.status(buyer)).number
+    await hall.room.command(hall.occurrence, "ada", "off")
+    assert (await hall.status(buyer)).state == "closed"
+    await hall.hold(buyer)
+    await hall.room.command(hall.occurrence, "ada", "on")
+    found = await hall.status(buyer)
+    assert (found.state, found.number) == ("waiting", number)
 
 
 async def test_budgets_slow_down_and_stop(hall: Hall) -> None:

@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from engine.core import draw
 from engine.core.documents import Order
 from engine.core.ids import new_id
 from engine.core.snapshot import Room
 from engine.store import keys, publication, restoration
+from engine.store.client import run_script
 from engine.store.codes import Code
 from engine.store.commands import Commands
+from engine.store.packing import pack
 from tests.houses import small_house
 from tests.store.conftest import SHARD, House
 from tests.store.line import Line
@@ -339,8 +342,9 @@ async def test_a_pause_freezes_passes_claims_and_calls(line: Line) -> None:
     await line.call(allowed=2)
     await line.enter(first)
     await line.house.commands.pause(line.house.place, "ada")
-    await line.house.client.set("moment", 1)
-    frozen = (await line.state()).now_ms
+    frozen, wall = (await line.state()).now_ms, (await line.state()).wall_ms
+    while (await line.state()).wall_ms < wall + 20:
+        pass
     assert await line.call() == 0
     assert (await line.house.acquire(*SEATS, buyer=first)) == [Code.PAUSED]
     assert (await line.state()).now_ms == frozen
@@ -542,3 +546,63 @@ async def test_the_roster_digest_is_over_what_was_joined(line: Line) -> None:
         records["queue.drawn"].commitment
     )
     assert keys.prefix(SHARD, line.occurrence) == line.house.place
+
+
+async def raises(line: Line, command: str, broken: str, *requests: object) -> None:
+    """Run a batch whose last request meets a broken key, and so raises: nothing may be changed."""
+    client, key = line.house.client, f"{line.house.place}:{broken}"
+    kept = await client.dump(key)
+    await client.delete(key)
+    await client.rpush(key, "what no command expects here")
+    before = await everything(line)
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await run_script(client, command, line.house.place, pack(requests))
+    assert await everything(line) == before
+    await client.delete(key)
+    if kept is not None:
+        await client.restore(key, 0, kept)
+
+
+async def everything(line: Line) -> dict[bytes, bytes | None]:
+    names = sorted([name async for name in line.house.client.scan_iter()])
+    return {name: await line.house.client.dump(name) for name in names}
+
+
+def joining(line: Line, buyer: str, over: int | None = None) -> list[object]:
+    return [buyer, draw.leaf(line.occurrence, buyer), [], False if over is None else over]
+
+
+async def test_a_batch_that_fails_closes_no_roster(redis_client: Redis, commands: Commands) -> None:
+    line = await make_line(redis_client, commands)
+    name = [b"n" * 8, 1, 100]
+    first, *_ = [await line.join(budgets=[name]) for _ in range(3)]
+    queue = (await line.state()).queue
+    queue.opens = 0
+    await redis_client.set(f"{line.house.place}:queue", pack(msgspec.structs.asdict(queue)))
+    buyer = new_id()
+    await raises(
+        line, "queue_join", f"b:{first}", joining(line, buyer), joining(line, first, over=0)
+    )
+    assert (await line.try_join(buyer))[1:3] == [3, 1]  # behind one who was drawn and two suspects
+
+
+async def test_a_batch_that_fails_takes_no_reserved_place(line: Line) -> None:
+    name = [b"n" * 8, 1, 100]
+    await line.open()
+    first = await line.join(budgets=[name])
+    suspect = await line.join(budgets=[name])
+    for _ in range(100):
+        await line.join()  # up to the reserved place
+    other = new_id()
+    await raises(
+        line, "queue_join", f"b:{first}", joining(line, other), joining(line, first, over=0)
+    )
+    numbers = [await line.number(await line.join(other)), await line.number(suspect)]
+    assert numbers == [103, 102]
+
+
+async def test_a_batch_that_fails_gives_no_place_up(line: Line) -> None:
+    await line.open()
+    first, second = await line.join(), await line.join()
+    await raises(line, "queue_leave", "called", [first, 0, 0], [second, 1, 2])
+    assert await line.call() == 2

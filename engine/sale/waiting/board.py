@@ -81,9 +81,9 @@ class Board:
 
     @property
     def closed(self) -> bool:
-        """Whether nobody is called any more."""
+        """Whether nobody is called: the line is closed, the sale over, or the room switched off."""
         over = self.wall_ms >= self.published.snapshot.sale_ends_at
-        return self.queue.phase == "closed" or over
+        return self.queue.phase == "closed" or over or not self.queue.on
 
     def slot(self, index: int) -> int:
         """Return the place in the roster of an index as Lua keeps it; after the draw only."""

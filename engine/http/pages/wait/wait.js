@@ -266,6 +266,7 @@ function nameOfView() {
   const { place, serving, joining } = model;
   if (model.unknown) return "unknown";
   if (!serving) return model.failure ? "failed" : "loading";
+  if (serving.state === "off") return "off";
   if (place) return place.state === "pre-queue" && serving.drawn ? "drawing" : place.state;
   if (joining) return { proof: "joining", busy: "busy", refused: "refused" }[joining];
   if (model.shut) return model.shut;
