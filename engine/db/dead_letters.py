@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index, LargeBinary, Text, UniqueConstraint, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    Double,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.db.base import Base, Id, Moment
@@ -26,3 +36,17 @@ class DeadLetter(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("1"))
     parked_at: Mapped[Moment] = mapped_column(server_default=func.now())
     replayed_at: Mapped[Moment | None]
+
+
+class DeadLetterLevel(Base):
+    """How many records were parked lately, less what drains (:mod:`engine.persist.parking`)."""
+
+    __tablename__ = "dead_letter_level"
+    __table_args__ = (
+        CheckConstraint("id = 1", name="one"),  # its one row is locked while letters are parked
+        CheckConstraint("level >= 0", name="level"),
+    )
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    level: Mapped[float] = mapped_column(Double)
+    measured_at: Mapped[Moment]

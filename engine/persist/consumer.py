@@ -3,7 +3,8 @@
 Records are read through a consumer group, written, committed, and only then
 deleted and acknowledged. Killed anywhere in between, the same records are read
 again, by this process or by another that claims them, and writing them again
-changes nothing. While one batch is written the next is read.
+changes nothing. While one batch is written the next is read. What cannot be
+written is parked after the rest of its batch, in one place for all lanes.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import logging
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from engine.core.documents import Order
 from engine.core.errors import DatabaseUnavailableError, OnsaleError
 from engine.core.ids import new_id
 from engine.persist import metrics, tables
-from engine.persist.applier import Applier
+from engine.persist.applier import Applier, Bad
+from engine.persist.parking import Parking
 from engine.persist.records import AnyRecord, Entry, Record, decode, read_entry
 from engine.store.keys import STREAMS
 
@@ -31,12 +34,15 @@ log = logging.getLogger(__name__)
 
 GROUP: Final = "persist"
 # Two transactions at a time: while PostgreSQL works on one, this process prepares the other.
-# Each order belongs to one lane, so they never wait for each other's rows. A third gains nothing
-# on two cores (measured).
+# Each order belongs to one lane, and so do all orders of a seat that changes hands, so they never
+# wait for each other's rows. A third gains nothing on two cores (measured).
 LANES: Final = 2
 BLOCK_MS: Final = 250  # how long an idle read waits, and so how long a stop may take
 CLAIM_IDLE_MS: Final = 5_000  # ten times the longest commit measured; too early does no harm
 _CLAIM_EVERY_S: Final = 2.0
+_ROUND_S: Final = 5.0  # what is claimed may be a lot, and who watches the rounds must see that they go
+# A consumer that is cut off in mid-transaction must not keep its locks from all others.
+_IDLE_IN_TRANSACTION_MS: Final = 15_000
 
 
 async def connect_pool(database_url: str) -> asyncpg.Pool[Any]:
@@ -48,20 +54,27 @@ async def connect_pool(database_url: str) -> asyncpg.Pool[Any]:
         init=tables.prepare,
         timeout=5,
         command_timeout=60,
+        server_settings={"idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS)},
     )
 
 
 class Batch:
-    """Entries by lane, the ones that are no records apart. An entry is in it once."""
+    """Entries that are written together, the ones that are no records apart; each once."""
 
     def __init__(self) -> None:
-        self.lanes: list[list[AnyRecord]] = [[] for _ in range(LANES)]
-        self.bad: list[tuple[Entry, ValueError]] = []
+        self.bad: list[Bad] = []
+        self._records: list[AnyRecord] = []  # that are in no lane yet
+        self._lanes: list[list[AnyRecord]] = [[] for _ in range(LANES)]
         self._seen: set[tuple[str, bytes]] = set()
 
     def __len__(self) -> int:
         """Return how many were added, whether or not they are written by now."""
         return len(self._seen)
+
+    @property
+    def left(self) -> int:
+        """How many are neither written nor parked."""
+        return len(self._records) + sum(map(len, self._lanes)) + len(self.bad)
 
     def add(self, stream: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
         """Add what Redis answered for a stream."""
@@ -71,24 +84,50 @@ class Batch:
             self._seen.add((stream, entry_id))
             entry = read_entry(stream, entry_id, fields)
             try:
-                record = decode(entry)
-                lane = self._lane(record)
+                self._records.append(decode(entry))
             except ValueError as error:
-                self.bad.append((entry, error))
-            else:
-                lane.append(record)
+                self.bad.append(Bad(entry, error))
 
-    def _lane(self, record: AnyRecord) -> list[AnyRecord]:
-        if isinstance(record, Record):
-            return self.lanes[int(record.order.id[-1:], 16) % LANES]
-        return min(self.lanes, key=len)  # rows of waiting rooms wait for no other row
+    def lanes(self) -> list[list[AnyRecord]]:
+        """Return the lanes; who writes takes away what is done.
+
+        All orders that have a seat which one of them gives back are in one
+        lane, where whatever frees the seat comes before whatever takes it.
+        """
+        returned = {
+            seat
+            for record in self._records
+            if isinstance(record, Record) and _is_returned(record.order)
+            for seat in _seats(record.order)
+        }
+        for record in self._records:
+            if not isinstance(record, Record):
+                lane = min(self._lanes, key=len)  # a waiting room's row waits for no other row
+            elif returned and not returned.isdisjoint(_seats(record.order)):
+                lane = self._lanes[0]
+            else:
+                lane = self._lanes[int(record.order.id[-1:], 16) % LANES]
+            lane.append(record)
+        self._records = []
+        return self._lanes
+
+
+def _is_returned(order: Order) -> bool:
+    return order.confirmed_at > 0 and order.state != "confirmed"
+
+
+def _seats(order: Order) -> Iterator[tuple[str, int, int]]:
+    for line in order.lines:
+        for section, position in zip(line.seats[::2], line.seats[1::2], strict=False):
+            yield order.occurrence, section, position
 
 
 class Consumer:
     """One consumer of the group. A service for :mod:`engine.workers.runner`.
 
-    ``batch``: records a transaction. ``claim_idle_ms``: how long a record stays
-    with a consumer that does not acknowledge it.
+    ``batch``: records a transaction. ``dead_max``: see :mod:`engine.persist.parking`.
+    ``claim_idle_ms``: how long a record stays with a consumer that does not
+    acknowledge it.
     """
 
     name = "persist"
@@ -106,7 +145,8 @@ class Consumer:
         self.consumer = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-8:]}"
         self._client = client
         self._batch = batch
-        self._applier = Applier(client, pool, dead_max=dead_max)
+        self._applier = Applier(client, pool)
+        self._parking = Parking(pool, dead_max)
         self._claim_idle_ms = claim_idle_ms
         self._claim_at = 0.0  # event-loop time
         self._unwritten = Batch()
@@ -115,21 +155,22 @@ class Consumer:
         self._stopping = False
 
     async def run_once(self) -> int:
-        """Write what has come, and return how many records that were.
+        """Write what has come, for some seconds, and return how many records that were.
 
         Raises :class:`DatabaseUnavailableError` or ``RedisError`` when a server
         is away (call again: nothing is lost), :class:`MustStopError` when too
-        many records are parked.
+        many records cannot be written.
         """
         try:
             if not self._ready:
                 await self._begin()
-            if not self._unwritten:
+            if not self._unwritten.left:
                 self._unwritten = await self._take()
-            if not self._unwritten:
+            if not self._unwritten.left:
                 return 0
             if self._next is None and not self._stopping:
                 self._next = asyncio.create_task(self._read(block_ms=None))
+            left = self._unwritten.left
             await self._write(self._unwritten)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             metrics.POSTGRES_UP.set(0)
@@ -139,16 +180,15 @@ class Consumer:
                 retry_after_s=1,
             ) from error
         metrics.POSTGRES_UP.set(1)
-        written = len(self._unwritten)
+        written = left - self._unwritten.left
         metrics.RECORDS.inc(written)
-        self._unwritten = Batch()
         return written
 
     async def stop(self) -> None:
         """Write what has been read already and leave the group. What fails is claimed by others."""
         self._stopping = True
         try:
-            while self._unwritten or self._next is not None:
+            while self._unwritten.left or self._next is not None:
                 await self.run_once()
             if self._ready:
                 await self._leave()
@@ -167,7 +207,7 @@ class Consumer:
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
-        await self._applier.check()
+        await self._parking.check()
         self._ready = True
 
     async def _leave(self) -> None:
@@ -236,26 +276,42 @@ class Consumer:
             self._claim_at = asyncio.get_running_loop().time() + _CLAIM_EVERY_S
 
     async def _write(self, batch: Batch) -> None:
-        if batch.bad:
-            for entry, error in batch.bad:
-                await self._applier.park(entry, error)
-            await self._acknowledge([entry for entry, _ in batch.bad])
-            batch.bad.clear()
         # every lane is waited for, so that none still writes when the batch is tried again
+        deadline = asyncio.get_running_loop().time() + _ROUND_S
         results = await asyncio.gather(
-            *(self._write_lane(records) for records in batch.lanes), return_exceptions=True
+            *(self._write_lane(records, batch.bad, deadline) for records in batch.lanes()),
+            return_exceptions=True,
         )
         for result in results:
             if result is not None:
                 raise result
+        if batch.bad:
+            await self._park(batch.bad)
 
-    async def _write_lane(self, records: list[AnyRecord]) -> None:
+    async def _write_lane(
+        self, records: list[AnyRecord], bad: list[Bad], deadline: float
+    ) -> None:
         """Write and acknowledge records; what is left of them is to be tried again."""
         while records:
             part = records[: self._batch]
-            await self._applier.apply(part)
-            await self._acknowledge([record.entry for record in part])
+            found = await self._applier.apply(part)
+            unwritten = {letter.entry for letter in found}
+            await self._acknowledge(
+                [record.entry for record in part if record.entry not in unwritten]
+            )
+            self._parking.wrote(len(part) - len(found))
+            bad += found
             del records[: self._batch]
+            if asyncio.get_running_loop().time() >= deadline:
+                return
+
+    async def _park(self, bad: list[Bad]) -> None:
+        """Park and acknowledge what cannot be written, as much as there is room for."""
+        count = await self._parking.park(bad)
+        await self._acknowledge([letter.entry for letter in bad[:count]])
+        del bad[:count]
+        if bad:
+            raise self._parking.is_full()
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         """Take entries that are committed out of their streams."""

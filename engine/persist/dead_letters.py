@@ -1,9 +1,9 @@
-"""Records that cannot be written: parked in PostgreSQL with their error, listed, replayed."""
+"""Records that could not be written: kept in PostgreSQL with their error, listed, replayed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -33,18 +33,23 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-async def park(connection: Connected, entry: Entry, error: Exception) -> None:
-    """Keep a record that cannot be written. Parking it again counts another attempt."""
-    await connection.execute(
-        "INSERT INTO dead_letters (stream, entry, kind, record, error)"
-        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (stream, entry) DO UPDATE"
-        " SET error = excluded.error, attempts = dead_letters.attempts + 1, replayed_at = NULL",
-        entry.stream,
-        entry.id,
-        entry.kind,
-        entry.document,
-        describe(error),
-    )
+_PARK: Final = """
+    INSERT INTO dead_letters (stream, entry, kind, record, error)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
+    ON CONFLICT (stream, entry) DO UPDATE
+    SET error = excluded.error, attempts = dead_letters.attempts + 1, replayed_at = NULL"""
+
+_MAKE_ROOM: Final = "UPDATE dead_letter_level SET level = greatest(0, level - 1)"
+
+
+async def park(connection: Connected, letters: Iterable[tuple[Entry, Exception]]) -> None:
+    """Keep records that cannot be written. Parking one again counts another attempt."""
+    rows = [
+        (entry.stream, entry.id, entry.kind, entry.document, describe(error))
+        for entry, error in letters
+    ]
+    if rows:
+        await connection.execute(_PARK, *zip(*rows, strict=True))
 
 
 def describe(error: Exception) -> str:
@@ -96,7 +101,8 @@ async def replay(connection: Connected, letter: DeadLetter, cache: NamesCache) -
             await connection.execute(
                 "UPDATE dead_letters SET replayed_at = now() WHERE id = $1", letter.id
             )
+            await connection.execute(_MAKE_ROOM)
     except BAD_DATA as error:
-        await park(connection, letter.entry, error)
+        await park(connection, [(letter.entry, error)])
         return Replay(letter=letter, error=describe(error))
     return Replay(letter=letter, error="")

@@ -19,6 +19,10 @@ RECORDS: Final = Counter("onsale_persist_records_total", "Records written and ac
 # Transactions; records divided by batches is the size of a batch.
 BATCHES: Final = Counter("onsale_persist_batches_total", "Transactions committed.")
 
+# Batches that met what another consumer writes, mostly a seat that was sold again, and were
+# written once more while nobody else wrote. Many, for long: fewer workers are faster.
+ALONE: Final = Counter("onsale_persist_alone_total", "Batches written again, alone.")
+
 # From the first statement to the end of COMMIT, for one transaction.
 COMMIT_SECONDS: Final = Histogram(
     "onsale_persist_commit_seconds",
@@ -29,7 +33,7 @@ COMMIT_SECONDS: Final = Histogram(
 # Records that were taken over from a consumer that died or hangs.
 CLAIMED: Final = Counter("onsale_persist_claimed_total", "Records taken over from others.")
 
-# Parked records that nobody has replayed. The consumer stops at Settings.persist_dead_max.
+# Parked records that nobody has replayed, however old.
 DEAD_LETTERS: Final = Gauge("onsale_persist_dead_letters", "Parked records waiting for a person.")
 
 # 1 while PostgreSQL answers. Selling goes on when it does not; the backlog grows.

@@ -27,7 +27,10 @@ _STATUS = 5  # in a ticket's row; "void" sorts after "valid"
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of a batch, a list a table; ``orders`` sorted by key."""
+    """The rows of a batch, a list a table; ``orders`` sorted by key.
+
+    ``entries``: where in its stream an order is confirmed, for those that are.
+    """
 
     orders: list[Row] = field(default_factory=list)
     order_lines: list[Row] = field(default_factory=list)
@@ -36,6 +39,7 @@ class Rows:
     order_events: list[Row] = field(default_factory=list)
     ledger_entries: list[Row] = field(default_factory=list)
     queue_events: list[Row] = field(default_factory=list)
+    entries: dict[str, str] = field(default_factory=dict)
 
 
 def ticket_ids(order: str, count: int) -> list[str]:
@@ -77,6 +81,8 @@ def project(batch: Sequence[Record], names: Mapping[str, Names]) -> Rows:
             rows.ledger_entries += posting
     for record in newest.values():
         add_order(rows, record.order, names[record.order.occurrence], record.entry.document)
+        if record.order.state == "confirmed":
+            rows.entries[record.order.id] = record.entry.id
     # a seat that was given back and sold again in one batch: void the old ticket first
     rows.tickets.sort(key=lambda row: row[_STATUS], reverse=True)
     return rows

@@ -11,6 +11,14 @@ everything else by ``INSERT ... ON CONFLICT``, at three times the cost. When
 another consumer commits the same new order in between, the COPY fails as a
 whole, and the next try finds the order there.
 
+Records of different orders have an order too: whoever has a seat got it from
+whoever had it before. Consumers that share a stream may write them the other
+way round, or wait for each other in a circle. Then the batch is written once
+more, alone: everybody else's transactions end first and begin after it, and
+who has which seat is settled by the stream (:mod:`engine.persist.seats`,
+docs/adr/0013). So nothing is waited for that has not come, and no order is
+refused because another's record is late.
+
 Rows of waiting rooms come last and in the order of their key: two consumers
 with the same records then wait for each other in one direction only.
 """
@@ -22,7 +30,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from engine.persist import tables
+from engine.persist import metrics, seats, tables
 from engine.persist.names import NamesCache, StaleNamesError
 from engine.persist.projections import Row, Rows, project, queue_rows
 from engine.persist.records import AnyRecord, QueueEvent, Record
@@ -41,8 +49,21 @@ BAD_DATA: Final = (
     OverflowError,
 )
 
+# What says that others write what belongs together with this batch, or that they may.
+_CONFLICTS: Final = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+)
+_LOCK: Final = 0x6F6E73616C65  # "onsale": no other advisory lock of one large key is taken
+_LOCK_MS: Final = 200  # several times what a transaction needs; PostgreSQL looks for circles later
+
 # Batches meet tables that grow quickly: a plan that reads all of a table, right when the sale
 # began, would be wrong a second later. So: by index, whatever the statistics say.
+_BESIDE_OTHERS: Final = (
+    f"SELECT pg_advisory_xact_lock_shared({_LOCK}); SET LOCAL lock_timeout = {_LOCK_MS}"
+)
+_ALONE: Final = f"SELECT pg_advisory_xact_lock({_LOCK})"
 _BEGIN: Final = "; ".join(
     (
         *(f"SET LOCAL enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin")),
@@ -95,15 +116,23 @@ async def write(connection: Connected, rows: Rows) -> None:
 
     Raises what asyncpg raises; then nothing is written.
     """
+    try:
+        await _write_all(connection, rows, alone=False)
+    except _CONFLICTS:
+        metrics.ALONE.inc()
+        await _write_all(connection, rows, alone=True)
+
+
+async def _write_all(connection: Connected, rows: Rows, *, alone: bool) -> None:
     async with connection.transaction():
         if rows.orders:
-            await _write_with_orders(connection, rows)
+            await connection.execute(f"{_ALONE if alone else _BESIDE_OTHERS}; {_BEGIN}")
+            await _write_with_orders(connection, rows, alone=alone)
         if rows.queue_events:
             await connection.execute(_QUEUE_EVENTS, *columns(rows.queue_events))
 
 
-async def _write_with_orders(connection: Connected, rows: Rows) -> None:
-    await connection.execute(_BEGIN)
+async def _write_with_orders(connection: Connected, rows: Rows, *, alone: bool) -> None:
     known = await _lock(connection, rows.orders)
     versions = {order: version for order, (version, _) in known.items()}
     settled = {order for order, (_, pending) in known.items() if not pending}
@@ -116,8 +145,11 @@ async def _write_with_orders(connection: Connected, rows: Rows) -> None:
         rows.order_events,
         lambda row: row[_EVENT_VERSION] > versions.get(row[_ORDER], 0),
     )
+    tickets = rows.tickets
+    if alone:
+        tickets = await seats.settle(connection, tickets, rows.entries, versions)
     for table, of_table in (
-        (tables.TICKETS, rows.tickets),
+        (tables.TICKETS, tickets),
         (tables.PAYMENTS, rows.payments),
         (tables.LEDGER_ENTRIES, rows.ledger_entries),
     ):

@@ -12,7 +12,8 @@ from engine.core.documents import Line, Order, RecordKind
 from engine.core.errors import MustStopError
 from engine.core.ids import new_id
 from engine.core.snapshot import Snapshot
-from engine.persist import applier, metrics, writer
+from engine.persist import consumer as consumer_module
+from engine.persist import metrics
 from engine.persist.backlog import read_backlog
 from engine.persist.consumer import GROUP, Consumer
 from engine.store import keys
@@ -218,63 +219,6 @@ async def test_a_seat_can_be_sold_again_after_it_was_given_back(
     assert await database.value("SELECT count(*) FROM dead_letters") == 0
 
 
-async def test_the_same_seat_twice_is_parked_by_the_last_line_of_defence(
-    redis_client: Redis,
-    snapshot: Snapshot,
-    consumer: Consumer,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(applier, "_SEAT_RETRIES_S", (0.0, 0.0))
-    orders = await sell(redis_client, snapshot, 4)
-    for sequence in (10, 11):
-        twice = confirmed(ordered(snapshot, sequence, stalls(0)))
-        await record(redis_client, "order.confirmed", twice)
-    await drain(consumer, redis_client)
-    assert (await database.counts())["orders"] == len(orders) + 1
-    letter = await database.connection.fetchrow("SELECT * FROM dead_letters")
-    assert "uq_tickets_live_seat" in letter["error"]
-    assert letter["kind"] == "order.confirmed"
-    assert letter["stream"] == STREAM
-
-
-async def test_a_seat_that_is_given_back_a_moment_later_is_waited_for(
-    redis_client: Redis,
-    snapshot: Snapshot,
-    make_consumer: MakeConsumer,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first = confirmed(ordered(snapshot, 1, stalls(0)))
-    await record(redis_client, "order.confirmed", first)
-    await drain(make_consumer(), redis_client)
-    monkeypatch.setattr(applier, "_SEAT_RETRIES_S", (0.01,) * 1_000)
-    await record(redis_client, "order.confirmed", confirmed(ordered(snapshot, 2, stalls(0))))
-    conflicts = 0
-    write = writer.write
-
-    async def counted(*arguments: Any) -> None:
-        nonlocal conflicts
-        conflicts += 1
-        await write(*arguments)
-
-    monkeypatch.setattr(writer, "write", counted)
-    early = asyncio.create_task(make_consumer().run_once())
-
-    async def it_tries_again() -> bool:
-        return conflicts >= 3
-
-    await until(it_tries_again)
-    await record(redis_client, "order.refund_due", owed(first))
-    assert await make_consumer().run_once() == 1
-    await early
-    assert await database.rows("tickets", "status, seat_guid") == [
-        ("valid", "A-1-1"),
-        ("void", "A-1-1"),
-    ]
-    assert await database.value("SELECT count(*) FROM dead_letters") == 0
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -443,6 +387,26 @@ async def test_redis_emptied_under_it_the_consumer_begins_anew(
     await sell(redis_client, snapshot, 1, first=2)
     await drain(consumer, redis_client)
     assert (await database.counts())["orders"] == 2
+
+
+async def test_a_round_ends_after_some_seconds_however_much_was_claimed(
+    redis_client: Redis,
+    snapshot: Snapshot,
+    make_consumer: MakeConsumer,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer_module, "_ROUND_S", 0.0)
+    await sell(redis_client, snapshot, 20)
+    await redis_client.xgroup_create(STREAM, GROUP, id="0")
+    await redis_client.xreadgroup(GROUP, "dead", {STREAM: ">"})
+    consumer = make_consumer(batch=5, claim_idle_ms=0)
+    rounds = []
+    while await redis_client.xlen(STREAM):
+        rounds.append(await consumer.run_once())
+    assert all(0 < written <= 2 * 5 for written in rounds)
+    assert sum(rounds) == 40
+    assert (await database.counts())["order_events"] == 40
 
 
 async def test_stopping_writes_what_was_read_and_leaves_the_group(
