@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from engine.core.errors import OnsaleError
+from engine.core.output import end_with_the_reader
 from engine.settings import SettingsError
 
 ADDRESSES = Path(".onsale/env")  # another file: set ONSALE_ENV_FILE
@@ -96,6 +98,14 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; it ends quietly with whoever reads what it prints."""
+        end_with_the_reader()
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            sys.stdout.flush()  # here, where it can still end so
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn an expected failure into a sentence."""

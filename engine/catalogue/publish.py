@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.changes import plan_republication
+from engine.catalogue.numbers import continue_numbers
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError
 from engine.core.ids import new_id
@@ -67,6 +68,7 @@ async def publish_occurrence(
         if snapshot == previous:
             return _publication(event, occurrence, snapshot, version, "unchanged")
         if previous is None:
+            await continue_numbers(session, client, occurrence.shard)
             changes = await _publish(client, snapshot, occurrence.shard)
             await _announce(session, event, occurrence)
         else:

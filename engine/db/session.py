@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from traceback import walk_tb
 
 import asyncpg
 from sqlalchemy import URL, make_url
@@ -69,11 +70,13 @@ def unavailable_named(database_url: str) -> Iterator[None]:
     """Raise :class:`DatabaseUnavailableError`, naming the address, for what an operator can mend.
 
     That is a server that does not answer or refuses, and a database or schema
-    that is not there yet. Other errors pass.
+    that is not there yet. Other errors pass, those of files and other servers too.
     """
     try:
         yield
     except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        if isinstance(error, OSError) and not _is_of_the_driver(error):
+            raise
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = str(getattr(cause, "sqlstate", None) or "")
         lost = isinstance(error, OSError | InterfaceError) or (
@@ -91,3 +94,11 @@ def unavailable_named(database_url: str) -> Iterator[None]:
         raise DatabaseUnavailableError(
             f"PostgreSQL at {url.host}:{url.port or 5432} {what}", retry_after_s=1
         ) from error
+
+
+def _is_of_the_driver(error: OSError) -> bool:
+    """Tell whether an error of the system came up through the driver: its type does not say."""
+    return any(
+        frame.f_globals.get("__name__", "").partition(".")[0] == "asyncpg"
+        for frame, _ in walk_tb(error.__traceback__)
+    )

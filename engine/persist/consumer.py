@@ -40,7 +40,7 @@ LANES: Final = 2
 BLOCK_MS: Final = 250  # how long an idle read waits, and so how long a stop may take
 CLAIM_IDLE_MS: Final = 5_000  # ten times the longest commit measured; too early does no harm
 _CLAIM_EVERY_S: Final = 2.0
-_ROUND_S: Final = 5.0  # what is claimed may be a lot, and who watches the rounds must see that they go
+_ROUND_S: Final = 5.0  # what is claimed may be a lot, and rounds are what tells that it works
 # A consumer that is cut off in mid-transaction must not keep its locks from all others.
 _IDLE_IN_TRANSACTION_MS: Final = 15_000
 
@@ -288,9 +288,7 @@ class Consumer:
         if batch.bad:
             await self._park(batch.bad)
 
-    async def _write_lane(
-        self, records: list[AnyRecord], bad: list[Bad], deadline: float
-    ) -> None:
+    async def _write_lane(self, records: list[AnyRecord], bad: list[Bad], deadline: float) -> None:
         """Write and acknowledge records; what is left of them is to be tried again."""
         while records:
             part = records[: self._batch]

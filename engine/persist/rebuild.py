@@ -2,14 +2,16 @@
 
 The order of the steps is what makes it safe:
 
-1. The occurrence is taken off sale: without its configuration every command of
-   the hot plane is refused, so from here on nothing changes and no record is
-   added, whatever still runs. (Webhooks are refused too; the provider repeats them.)
-2. The holds that can still be read are kept.
+1. The occurrence is noted as being rebuilt and taken off sale: without its
+   configuration every command of the hot plane is refused, so from here on
+   nothing changes and no record is added, whatever still runs. (Webhooks are
+   refused too; the provider repeats them.)
+2. The holds that can still be read are looked up.
 3. The shard's stream is written to PostgreSQL to its end.
 4. Everything is written anew from PostgreSQL; the configuration comes last.
 
-Killed anywhere, the occurrence stays off sale, and running it again goes on.
+Killed anywhere, the occurrence stays off sale, nothing that only Redis has is
+lost, and whoever comes next goes on: the same command again, or a worker.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -25,8 +28,9 @@ import msgspec
 from redis.asyncio import Redis
 
 from engine.core.documents import Hold, Order
-from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError, OnsaleError
+from engine.core.errors import ConflictError, NotFoundError
 from engine.core.snapshot import Snapshot
+from engine.db import sequences
 from engine.persist import dead_letters
 from engine.persist.consumer import Consumer
 from engine.persist.names import read_snapshot
@@ -41,19 +45,13 @@ log = logging.getLogger(__name__)
 _PAGE: Final = 500
 _DRAIN_S: Final = 60.0  # without any progress; a dead consumer's records are claimed after 5 s
 _HOLDS_MAX: Final = 1_000_000
+_TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1, hashtext($2))"
+_UNLOCK: Final = "SELECT pg_advisory_unlock($1, hashtext($2))"
+_LOCK_CLASS: Final = 0x6F6E  # of advisory locks on rebuilds: "on"
 _FIRST: Final = "00000000000000000000000000000000"
 _decoder: Final = msgspec.msgpack.Decoder(Order)
 
 Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
-
-
-class _Remains(msgspec.Struct, kw_only=True):
-    """What of the Redis side could still be read."""
-
-    published: bool = False
-    clock: SaleClock | None = None
-    version: int = 0
-    counter_names: list[str] | None = None
 
 
 async def rebuild(
@@ -68,37 +66,86 @@ async def rebuild(
     """Restore an occurrence. ``force``: also while it is on sale, or with records parked.
 
     Raises ``NotFoundError`` when PostgreSQL has no snapshot of it,
-    ``ConflictError`` when it is on sale and not paused, when records of its
-    shard are parked, or when two orders have the same stock;
-    ``DatabaseUnavailableError``, ``RedisError``.
+    ``ConflictError`` when it is on sale and not paused, when somebody else
+    rebuilds it, when records of its shard are parked, or when two orders have
+    the same stock; ``DatabaseUnavailableError``, ``RedisError``.
     """
-    async with pool.acquire() as connection:
+    async with _locked(pool, occurrence) as connection:
         shard, snapshot = await _wanted(connection, occurrence)
-        remains = await _remains(client, shard, occurrence)
         if not force:
-            await _refuse(connection, shard, remains)
-        await restoration.withdraw(client, shard, occurrence)
+            await _refuse(client, connection, shard, occurrence)
+        await restoration.withdraw(client, shard, occurrence, force=force)
+        before = await restoration.read_withdrawn(client, shard, occurrence)
         holds = await _holds(client, shard, occurrence)
         await _drain(client, pool, settings, shard, progress)
         total = await connection.fetchval(
             "SELECT count(*) FROM orders WHERE occurrence_id = $1", occurrence
         )
-        sequence = await connection.fetchval(
-            "SELECT coalesce(max(sequence), 0) FROM orders WHERE shard = $1", shard
-        )
-        clock = remains.clock or await _guessed_clock(connection, snapshot)
+        clock = await _clock(client, shard, occurrence)
         return await restoration.restore(
             client,
             snapshot,
             shard,
             orders=_orders(connection, occurrence, total, progress),
             holds=holds,
-            sequence=sequence,
+            sequence=await _sequence(connection, shard),
             # higher than any before: publications count from 1, one a publication
-            version=max(remains.version + 1, int(time.time())),
-            counter_names=remains.counter_names,
-            clock=clock,
+            version=max(before.version + 1 if before else 0, int(time.time())),
+            counter_names=before.names if before else None,
+            clock=clock or await _guessed_clock(connection, snapshot),
         )
+
+
+class Rebuilds:
+    """A service that finishes rebuilds whose process has died."""
+
+    name = "rebuilds"
+    interval_s = 15.0  # so long the occurrence is off sale at most, and nobody else mends it
+
+    def __init__(self, client: Redis, pool: asyncpg.Pool[Any], settings: Settings) -> None:
+        self._client = client
+        self._pool = pool
+        self._settings = settings
+
+    async def run_once(self) -> int:
+        """Finish what is not being worked on. Raises what a server that is away raises."""
+        finished = 0
+        for occurrence, force in (await restoration.unfinished(self._client)).items():
+            try:
+                await finish(self._client, self._pool, self._settings, occurrence, force=force)
+            except (ConflictError, NotFoundError) as error:
+                log.warning("the rebuild of %s is not finished: %s", occurrence, error)
+            else:
+                log.warning("the rebuild of %s, which had been cut off, is finished", occurrence)
+                finished += 1
+        return finished
+
+    async def stop(self) -> None:
+        """Do nothing: no round is left to finish."""
+
+
+async def finish(
+    client: Redis, pool: asyncpg.Pool[Any], settings: Settings, occurrence: str, *, force: bool
+) -> None:
+    """Finish a rebuild that was cut off. Raises as :func:`rebuild`."""
+    async with _locked(pool, occurrence) as connection:
+        shard, _ = await _wanted(connection, occurrence)
+        if await restoration.finish(client, shard, occurrence):
+            return  # it is on sale: cut off before the first step, or after the last
+    await rebuild(client, pool, settings, occurrence, force=force)
+
+
+@asynccontextmanager
+async def _locked(pool: asyncpg.Pool[Any], occurrence: str) -> AsyncIterator[Connected]:
+    """Give a connection on which nobody else rebuilds this; it ends with the process."""
+    async with pool.acquire() as connection:
+        if not await connection.fetchval(_TRY_LOCK, _LOCK_CLASS, occurrence):
+            raise ConflictError("this occurrence is being rebuilt by another process: wait for it")
+        try:
+            yield connection
+        finally:
+            if not connection.is_closed():
+                await connection.execute(_UNLOCK, _LOCK_CLASS, occurrence)
 
 
 async def _wanted(connection: Connected, occurrence: str) -> tuple[int, Snapshot]:
@@ -111,27 +158,28 @@ async def _wanted(connection: Connected, occurrence: str) -> tuple[int, Snapshot
         raise NotFoundError(f"{error}: publish it instead") from error
 
 
-async def _remains(client: Redis, shard: int, occurrence: str) -> _Remains:
-    remains = _Remains()
-    try:
-        configuration = await inspection.read_configuration(client, shard, occurrence)
-    except OccurrenceUnknownError:
-        pass
-    else:
-        remains.published = True
-        remains.version = configuration.version
-        remains.counter_names = configuration.names
+async def _clock(client: Redis, shard: int, occurrence: str) -> SaleClock | None:
     if await client.exists(f"{keys.prefix(shard, occurrence)}:clock"):
-        remains.clock = await inspection.read_clock(client, shard, occurrence)
-    return remains
+        return await inspection.read_clock(client, shard, occurrence)
+    return None
 
 
-async def _refuse(connection: Connected, shard: int, remains: _Remains) -> None:
-    if remains.published and not (remains.clock and remains.clock.paused_since):
-        raise ConflictError(
-            "this occurrence is on sale: pause it first (`onsale pause`), or rebuild it with"
-            " --force; then it is off sale until it is rebuilt, some seconds"
-        )
+async def _sequence(connection: Connected, shard: int) -> int:
+    parked = await connection.fetch(sequences.PARKED.format("$1"), keys.stream(shard))
+    return sequences.highest(
+        await connection.fetchval(sequences.OF_ORDERS.format("$1"), shard),
+        (row["record"] for row in parked),
+    )
+
+
+async def _refuse(client: Redis, connection: Connected, shard: int, occurrence: str) -> None:
+    if await client.exists(f"{keys.prefix(shard, occurrence)}:conf"):
+        clock = await _clock(client, shard, occurrence)
+        if not (clock and clock.paused_since):
+            raise ConflictError(
+                "this occurrence is on sale: pause it first (`onsale pause`), or rebuild it with"
+                " --force; then it is off sale until it is rebuilt, some seconds"
+            )
     async for letter in dead_letters.waiting(connection):
         if letter.entry.stream == keys.stream(shard):
             raise ConflictError(
@@ -141,14 +189,14 @@ async def _refuse(connection: Connected, shard: int, remains: _Remains) -> None:
 
 
 async def _holds(client: Redis, shard: int, occurrence: str) -> list[Hold]:
+    def tell(error: Exception) -> None:
+        log.warning("a buyer's document cannot be read, a hold in it is dropped: %s", error)
+
     holds: list[Hold] = []
-    try:
-        async for hold in inspection.iter_holds(client, shard, occurrence):
-            if len(holds) >= _HOLDS_MAX:
-                break
-            holds.append(hold)
-    except (msgspec.MsgspecError, OnsaleError) as error:
-        log.warning("holds after the %dth cannot be read and are dropped: %s", len(holds), error)
+    async for hold in inspection.iter_holds(client, shard, occurrence, tell):
+        if len(holds) >= _HOLDS_MAX:
+            break
+        holds.append(hold)
     return holds
 
 

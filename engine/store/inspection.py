@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -72,9 +72,20 @@ async def read_snapshot(client: Redis, occurrence: str) -> Snapshot:
 
 async def read_configuration(client: Redis, shard: int, occurrence: str) -> Configuration:
     """Return the scripts' configuration. Raises ``OccurrenceUnknownError``."""
-    packed = await get(client, f"{keys.prefix(shard, occurrence)}:conf")
+    prefix = keys.prefix(shard, occurrence)
+    packed, withdrawn = await mget(client, [f"{prefix}:conf", f"{prefix}:withdrawn"])
+    if packed is None and withdrawn is not None:
+        raise OccurrenceUnknownError(
+            f"occurrence {occurrence} is off sale because it is being rebuilt: unless that goes on,"
+            f" run `onsale rebuild {occurrence}` again"
+        )
     if packed is None:
         raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+    return unpack_configuration(packed)
+
+
+def unpack_configuration(packed: bytes) -> Configuration:
+    """Return a configuration as the scripts keep it."""
     # its ticket types are packed on their own and are no text: only the rest is decoded
     values: dict[bytes, Any] = unpack(packed)
     return Configuration(
@@ -142,12 +153,27 @@ async def iter_orders(client: Redis, shard: int, occurrence: str) -> AsyncIterat
         yield _order.decode(packed)
 
 
-async def iter_holds(client: Redis, shard: int, occurrence: str) -> AsyncIterator[Hold]:
-    """Yield every active hold of the occurrence once; pages of SCAN over all of its buyers."""
+async def iter_holds(
+    client: Redis,
+    shard: int,
+    occurrence: str,
+    unreadable: Callable[[Exception], None] | None = None,
+) -> AsyncIterator[Hold]:
+    """Yield every active hold of the occurrence once; pages of SCAN over all of its buyers.
+
+    ``unreadable``: told of what makes no sense, which is left out; without it that is raised.
+    """
     async for packed in _documents(client, f"{keys.prefix(shard, occurrence)}:b:"):
-        hold = unpack(packed)[b"hold"]
-        if hold:
-            yield _hold.decode(hold)
+        try:
+            hold = unpack(packed)[b"hold"]
+            decoded = _hold.decode(hold) if hold else None
+        except (ValueError, KeyError, TypeError) as error:
+            if unreadable is None:
+                raise
+            unreadable(error)
+            continue
+        if decoded is not None:
+            yield decoded
 
 
 async def passes(client: Redis, shard: int, occurrence: str) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 SHARD_COUNT = 16  # fixed at install: order numbers and key names depend on it
 
 OCCURRENCES = "onsale:occurrences"  # hash: occurrence id -> shard number
+REBUILDING = "onsale:rebuilding"  # hash: occurrence -> shard, of rebuilds that have not ended
 CATALOGUE = "onsale:catalogue"  # counter of publications, by which processes see that one was made
 
 

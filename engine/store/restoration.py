@@ -1,28 +1,39 @@
 """Writes the Redis side of an occurrence anew, from what PostgreSQL and the streams kept.
 
-Not atomic and not for a sale that runs: the caller sees to it that nobody sells
-meanwhile. The configuration is written last, so until everything else is there
-the occurrence counts as not published and every command is refused.
+Not atomic, but it may be killed anywhere and done again:
+
+- What says that it has begun is written first: the occurrence is noted as being
+  rebuilt, and its configuration goes under another name. Without it the
+  occurrence counts as not published, so every command is refused until all is
+  there again and the configuration is the last thing to come back.
+- What only Redis has (the clock of the sale with its pause, the line, holds) is
+  never deleted, only written over with what it says.
+- All else is deleted and made anew, from what PostgreSQL has.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from engine.core.documents import Hold, Line, Order
 from engine.core.errors import ConflictError
 from engine.core.snapshot import Snapshot
 from engine.store import keys, layout, waiting
-from engine.store.inspection import SaleClock
+from engine.store.client import get, hgetall
+from engine.store.inspection import Configuration, SaleClock, unpack_configuration
 from engine.store.packing import pack
+from engine.store.sequences import raise_sequence
 
 _PAGE = 500
 _BYTE_OF = {"held": b"h", "sold": b"s"}
 _STATES_HELD = {"pending", "cancelling"}
+_KEPT = ("clock", "snapshot", "withdrawn", *waiting.NAMES)
+_KEPT_BUYERS = "b:"  # their documents have the holds
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,10 +144,12 @@ class _Restoration:
         return True
 
     async def finish(self) -> None:
-        """Write the buyers and the deadlines."""
+        """Write the buyers over those that are there, and the deadlines."""
         for buyer, document in self._buyers.items():
             await self._pages.put(f"{self._prefix}:b:{buyer}", pack(document))
         await self._pages.flush()
+        known = {f"{self._prefix}:b:{buyer}".encode() for buyer in self._buyers}
+        await _delete(self._client, f"{self._prefix}:b:", lambda key: key not in known)
         members = list(self._due.items())
         for at in range(0, len(members), _PAGE):
             await self._client.zadd(f"{self._prefix}:due", dict(members[at : at + _PAGE]))
@@ -150,9 +163,44 @@ class _Restoration:
         return document
 
 
-async def withdraw(client: Redis, shard: int, occurrence: str) -> None:
-    """Take an occurrence off sale: every command is refused until it is restored."""
-    await client.delete(f"{keys.prefix(shard, occurrence)}:conf")
+async def withdraw(client: Redis, shard: int, occurrence: str, *, force: bool) -> None:
+    """Take an occurrence off sale and note that it is being rebuilt; once is enough.
+
+    Every command is refused from here on, until it is restored. ``force``: as
+    it was asked for, for whoever has to finish it.
+    """
+    await client.hset(keys.REBUILDING, occurrence, f"{shard}:{int(force)}")
+    await _take_off(client, keys.prefix(shard, occurrence))
+
+
+async def _take_off(client: Redis, prefix: str) -> None:
+    try:
+        await client.rename(f"{prefix}:conf", f"{prefix}:withdrawn")
+    except ResponseError as error:
+        if "no such key" not in str(error):
+            raise
+        await client.set(f"{prefix}:withdrawn", b"", nx=True)  # withdrawn before, or lost
+
+
+async def read_withdrawn(client: Redis, shard: int, occurrence: str) -> Configuration | None:
+    """Return the configuration of an occurrence that is withdrawn; None when it was lost."""
+    packed = await get(client, f"{keys.prefix(shard, occurrence)}:withdrawn")
+    return unpack_configuration(packed) if packed else None
+
+
+async def unfinished(client: Redis) -> dict[str, bool]:
+    """Return the occurrences whose rebuild has not ended, and whether it was forced."""
+    found = await hgetall(client, keys.REBUILDING)
+    return {name.decode(): value.endswith(b":1") for name, value in found.items()}
+
+
+async def finish(client: Redis, shard: int, occurrence: str) -> bool:
+    """End a rebuild of which only that is left to say; False when more is."""
+    if not await client.exists(f"{keys.prefix(shard, occurrence)}:conf"):
+        return False
+    await client.incr(keys.CATALOGUE)
+    await client.hdel(keys.REBUILDING, occurrence)
+    return True
 
 
 async def restore(
@@ -167,7 +215,7 @@ async def restore(
     counter_names: list[str] | None = None,
     clock: SaleClock | None = None,
 ) -> Restored:
-    """Delete the occurrence's keys and write them again; the waiting room's places are kept.
+    """Write a withdrawn occurrence's keys again; the waiting room's places are kept.
 
     Who was inside has no pass afterwards, and may join again.
 
@@ -179,6 +227,7 @@ async def restore(
     PostgreSQL contradicts itself and a person must look.
     """
     prefix = keys.prefix(shard, snapshot.occurrence)
+    await _take_off(client, prefix)
     await _clear(client, prefix)
     stock = _Stock(snapshot, counter_names or [])
     restoration = _Restoration(client, snapshot, prefix, stock)
@@ -193,25 +242,27 @@ async def restore(
             dropped += 1
     await restoration.finish()
     await _write_inventory(client, prefix, snapshot, stock, clock)
-    current = int(await client.get(keys.sequence(shard)) or 0)
-    if sequence > current:
-        await client.set(keys.sequence(shard), sequence)
-    await client.set(
-        f"{prefix}:conf", layout.packed_configuration(snapshot, stock.counters, version)
-    )
+    await raise_sequence(client, shard, sequence)
     await client.hset(keys.OCCURRENCES, snapshot.occurrence, str(shard))
-    await client.incr(keys.CATALOGUE)
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.set(f"{prefix}:conf", layout.packed_configuration(snapshot, stock.counters, version))
+        pipe.delete(f"{prefix}:withdrawn")
+        await pipe.execute()
+    await finish(client, shard, snapshot.occurrence)
     return Restored(orders=count, holds=kept, holds_dropped=dropped)
 
 
 async def _clear(client: Redis, prefix: str) -> None:
-    await client.delete(f"{prefix}:conf")  # first: from here on it is not published
+    kept = {f"{prefix}:{name}".encode() for name in _KEPT}
+    buyers = f"{prefix}:{_KEPT_BUYERS}".encode()
+    await _delete(client, f"{prefix}:", lambda key: key not in kept and not key.startswith(buyers))
+
+
+async def _delete(client: Redis, beginning: str, is_wanted: Callable[[bytes], bool]) -> None:
     page: list[bytes] = []
-    line = {f"{prefix}:{name}".encode() for name in waiting.NAMES}
-    async for key in client.scan_iter(match=f"{prefix}:*", count=_PAGE):
-        if key in line:
-            continue
-        page.append(key)
+    async for key in client.scan_iter(match=f"{beginning}*", count=_PAGE):
+        if is_wanted(key):
+            page.append(key)
         if len(page) >= _PAGE:
             await client.delete(*page)
             page = []

@@ -8,6 +8,7 @@ import signal
 
 from engine.payments import make_provider
 from engine.persist.consumer import Consumer, connect_pool
+from engine.persist.rebuild import Rebuilds
 from engine.sale.service import Sale
 from engine.settings import Settings
 from engine.store.client import connect
@@ -41,6 +42,7 @@ async def serve(settings: Settings) -> int:
             ),
             Periodic("expiry", settings.sweep_interval_ms / 1000, sale.expiry.run_once),
             Admission(sale, client),
+            Rebuilds(client, pool, settings),
             Status(client, pool),
         ]
     )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import msgspec
@@ -9,7 +8,6 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.documents import Line, Order, RecordKind
-from engine.core.errors import MustStopError
 from engine.core.ids import new_id
 from engine.core.snapshot import Snapshot
 from engine.persist import consumer as consumer_module
@@ -33,7 +31,6 @@ from tests.persist.conftest import (
     record,
     refunded,
     stalls,
-    until,
 )
 
 
@@ -273,29 +270,6 @@ async def test_a_record_that_fails_alone_is_found_among_many_and_parked(
     assert (await database.counts())["orders"] == 12
     assert (await database.counts())["order_events"] == 24
     assert await database.value("SELECT count(*) FROM dead_letters") == 1
-
-
-async def test_too_many_parked_records_stop_the_consumer_loudly_and_lose_nothing(
-    redis_client: Redis,
-    snapshot: Snapshot,
-    make_consumer: MakeConsumer,
-    database: Database,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for sequence in range(5):
-        await record(redis_client, "order.placed", ordered(snapshot, 50 + sequence, total=1))
-    with caplog.at_level(logging.ERROR), pytest.raises(MustStopError, match="dead-letters"):
-        await drain(make_consumer(dead_max=3), redis_client)
-    assert await database.value("SELECT count(*) FROM dead_letters") == 3
-    letters = {row[0] for row in await database.rows("dead_letters", "entry, stream")}
-    left: Any = await redis_client.xrange(STREAM)
-    assert len(letters | {entry.decode() for entry, _ in left}) == 5
-    assert metrics.DEAD_LETTERS._value.get() == 3
-    assert "parked" in caplog.text
-    with pytest.raises(MustStopError):  # starting again does not help
-        await make_consumer(dead_max=3).run_once()
-    await drain(make_consumer(dead_max=9, claim_idle_ms=0), redis_client)
-    assert await database.value("SELECT count(*) FROM dead_letters") == 5
 
 
 async def test_two_consumers_share_the_work_and_neither_loses_nor_doubles(

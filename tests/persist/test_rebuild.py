@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 
-from engine.core.errors import ConflictError, NotFoundError
+from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError, OnsaleError
 from engine.core.ids import new_id
 from engine.persist.consumer import Consumer
-from engine.persist.rebuild import rebuild
+from engine.persist.rebuild import Rebuilds, _locked, rebuild
+from engine.sale.requests import LineRequest
 from engine.settings import Settings
-from engine.store import inspection, keys
+from engine.store import inspection, keys, publication, restoration
 from engine.store.packing import pack, unpack
 from tests.conservation import assert_conserved
 from tests.persist.conftest import (
@@ -180,3 +182,147 @@ async def test_how_long_the_sale_was_paused_is_told_by_its_newest_order(builder:
     await builder.rebuild()
     clock = await inspection.read_clock(builder.client, SHARD, builder.box.occurrence)
     assert clock.paused_ms == 7_000
+
+
+class Killed(BaseException):
+    """The process is dead: from here on nothing reaches Redis."""
+
+
+class Dying(Redis):
+    """A client whose process is killed before its ``left``-th command from now."""
+
+    left: int
+
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        self.live_on()
+        return await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        self.live_on()
+        return super().pipeline(transaction, shard_hint)
+
+    def live_on(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Killed
+
+
+def dying(settings: Settings, left: int) -> Dying:
+    client = Dying(connection_pool=ConnectionPool.from_url(settings.redis_url))
+    client.left = left
+    return client
+
+
+async def whole(builder: Builder) -> dict[str, Any]:
+    """The sale, its pause included, without what a rebuild may find out again."""
+    found = await builder.dump()
+    for value in found.values():
+        if isinstance(value, dict) and value.get(b"payment"):
+            value[b"payment"][b"intent"] = b""
+    clock = await inspection.read_clock(builder.client, SHARD, builder.box.occurrence)
+    return {**found, "clock": clock}
+
+
+@pytest.fixture
+async def paused(builder: Builder, consumer: Consumer) -> Builder:
+    """A paused sale with holds, orders and a record that is not written yet."""
+    await builder.box.hold(new_id(), STANDING)
+    for _ in range(3):
+        await builder.box.hold(new_id(), LineRequest(ticket_type="stalls", quantity=1))
+    await drain(consumer, builder.client)
+    await builder.box.pending(new_id(), LineRequest(ticket_type="stalls", quantity=1))
+    await builder.box.sale.pause(builder.box.occurrence)
+    return builder
+
+
+async def test_killed_before_any_command_it_goes_on_and_loses_nothing(
+    paused: Builder, pool: asyncpg.Pool, settings: Settings
+) -> None:
+    before = await whole(paused)
+    kills = 0
+    for left in range(1, 200):
+        client = dying(settings, left)
+        try:
+            await rebuild(client, pool, settings, paused.box.occurrence)
+        except Killed:
+            kills += 1
+            if await paused.client.exists(f"{paused.prefix}:conf"):
+                assert await whole(paused) == before  # not begun, or all done
+            else:
+                with pytest.raises(OccurrenceUnknownError):
+                    await inspection.read_counters(paused.client, SHARD, paused.box.occurrence)
+        else:
+            break
+        finally:
+            await client.aclose(close_connection_pool=True)
+        if left % 2:
+            await paused.rebuild()
+        else:
+            await Rebuilds(paused.client, pool, settings).run_once()
+        assert await whole(paused) == before
+        assert await restoration.unfinished(paused.client) == {}
+    assert kills > 25
+    await assert_conserved(paused.client, paused.box.occurrence)
+    assert (await paused.sold.report()).ok
+
+
+async def test_killed_again_and_again_it_still_ends_as_it_was(
+    paused: Builder, pool: asyncpg.Pool, settings: Settings
+) -> None:
+    before = await whole(paused)
+    for left in (*range(12, 60, 5), *range(60, 12, -7)):
+        client = dying(settings, left)
+        with contextlib.suppress(Killed):
+            await rebuild(client, pool, settings, paused.box.occurrence, force=True)
+        await client.aclose(close_connection_pool=True)
+    await paused.rebuild(force=True)
+    assert await whole(paused) == before
+
+
+async def test_while_it_is_off_sale_every_command_is_refused(
+    paused: Builder, pool: asyncpg.Pool, settings: Settings
+) -> None:
+    await restoration.withdraw(paused.client, SHARD, paused.box.occurrence, force=False)
+    box = paused.box
+    with pytest.raises(OnsaleError):
+        await box.sale.resume(box.occurrence)
+    with pytest.raises(OnsaleError):
+        await box.hold(new_id(), STANDING)
+    with pytest.raises(OccurrenceUnknownError, match="onsale rebuild"):
+        await publication.republish(paused.client, box.snapshot)
+    assert await Rebuilds(paused.client, pool, settings).run_once() == 1
+    assert await Rebuilds(paused.client, pool, settings).run_once() == 0
+    await box.sale.resume(box.occurrence)
+
+
+async def test_two_do_not_rebuild_at_once(
+    paused: Builder, pool: asyncpg.Pool, settings: Settings, database: Database
+) -> None:
+    await restoration.withdraw(paused.client, SHARD, paused.box.occurrence, force=False)
+    async with _locked(pool, paused.box.occurrence):
+        with pytest.raises(ConflictError, match="another process"):
+            await paused.rebuild()
+        assert await Rebuilds(paused.client, pool, settings).run_once() == 0
+        assert await restoration.unfinished(paused.client)
+    assert await Rebuilds(paused.client, pool, settings).run_once() == 1
+
+
+async def test_what_was_forced_is_finished_by_force(
+    paused: Builder, pool: asyncpg.Pool, settings: Settings, consumer: Consumer
+) -> None:
+    await record(paused.client, "order.placed", ordered(paused.box.snapshot, 99, total=1))
+    await drain(consumer, paused.client)
+    for force, finished in ((False, 0), (True, 1)):
+        await restoration.withdraw(paused.client, SHARD, paused.box.occurrence, force=force)
+        assert await Rebuilds(paused.client, pool, settings).run_once() == finished
+
+
+async def test_a_buyer_that_cannot_be_read_costs_no_other_the_hold(paused: Builder) -> None:
+    before = [
+        hold async for hold in inspection.iter_holds(paused.client, SHARD, paused.box.occurrence)
+    ]
+    for buyer in ("0" * 32, "7" * 32, "f" * 32):
+        await paused.client.set(f"{paused.prefix}:b:{buyer}", b"\xc1")
+    restored = await paused.rebuild()
+    assert (restored.holds, restored.holds_dropped) == (len(before), 0)
+    assert not await paused.client.exists(f"{paused.prefix}:b:{'7' * 32}")

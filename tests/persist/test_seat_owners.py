@@ -1,4 +1,4 @@
-"""Seats that are given back and sold again: whatever the order of writing, the last owner has it."""
+"""Seats that are sold again: whatever the order of writing, the last owner has them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Step = tuple[RecordKind, Order]
 
 
 def chain(snapshot: Snapshot, owners: int, *seats: int, first: int = 1) -> list[Step]:
-    """What the stream has of seats with so many owners, one after the other; the last keeps them."""
+    """What a stream has of seats with so many owners; the last of them keeps them."""
     steps: list[Step] = []
     for nth in range(owners):
         placed = ordered(snapshot, first + nth, stalls(*seats))
@@ -53,10 +53,11 @@ def chain(snapshot: Snapshot, owners: int, *seats: int, first: int = 1) -> list[
 
 def of_stream(steps: Sequence[Step]) -> list[Record]:
     """The records as a stream has them, one after the other in the same millisecond."""
-    return [
-        Record(Entry(STREAM, f"1800000000000-{n}", kind, msgspec.msgpack.encode(order)), kind, order)
+    entries = [
+        Entry(STREAM, f"1800000000000-{n}", kind, msgspec.msgpack.encode(order))
         for n, (kind, order) in enumerate(steps, start=8)  # from one digit to two
     ]
+    return [Record(entry, kind, order) for entry, (kind, order) in zip(entries, steps, strict=True)]
 
 
 async def check(database: Database, steps: Sequence[Step]) -> None:
@@ -106,7 +107,7 @@ async def test_any_order_of_writing_ends_the_same(
 async def test_any_batches_in_any_order_and_any_repetition_end_the_same(
     redis_client: Redis, snapshot: Snapshot, database: Database, seed: int
 ) -> None:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - the order of a test
     cache = NamesCache(redis_client)
     for _ in range(6):
         # two seats are sold together, then apart: an order may follow two others
@@ -132,7 +133,7 @@ async def test_workers_that_share_a_stream_and_die_in_it_end_the_same(
     database: Database,
     seed: int,
 ) -> None:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - the order of a test
     chains = [chain(snapshot, rng.randint(2, 5), seat, first=1 + 9 * seat) for seat in range(SEATS)]
     steps: list[Step] = []
     while left := [steps_of for steps_of in chains if steps_of]:  # each in its own order
@@ -141,9 +142,7 @@ async def test_workers_that_share_a_stream_and_die_in_it_end_the_same(
         await record(redis_client, kind, order)
     for _ in range(6):  # of three workers one is killed at some moment
         tasks = [
-            asyncio.create_task(
-                make_consumer(batch=rng.randint(1, 4), claim_idle_ms=0).run_once()
-            )
+            asyncio.create_task(make_consumer(batch=rng.randint(1, 4), claim_idle_ms=0).run_once())
             for _ in range(3)
         ]
         for _ in range(rng.randint(0, 40)):
