@@ -29,6 +29,17 @@ SUMS: Final = """
     FROM ledger_entries WHERE occurrence_id = $1
     GROUP BY order_id, posting HAVING sum(amount) <> 0"""
 
+# A number names one order or one ticket of the whole installation.
+NUMBERS: Final = """
+    SELECT number AS subject, 'another has this number too' AS detail, count(*) OVER () AS failed
+    FROM (SELECT number FROM orders o
+          WHERE occurrence_id = $1
+            AND EXISTS (SELECT FROM orders x WHERE x.number = o.number AND x.id <> o.id)
+          UNION ALL
+          SELECT number FROM tickets t
+          WHERE occurrence_id = $1
+            AND EXISTS (SELECT FROM tickets x WHERE x.number = t.number AND x.id <> t.id)) n"""
+
 # What the provider took and did not give back is a confirmed order's, or owed.
 CAPTURED: Final = """
     SELECT i.id AS subject,
@@ -69,6 +80,7 @@ RECORDED: Final = """
 # The name of a check, the table that it looks through, its statement.
 CHECKS: Final = (
     ("history", "order_events", HISTORY),
+    ("numbers", "orders", NUMBERS),
     ("ledger sums", "ledger_entries", SUMS),
     ("captured money", "payments", CAPTURED),
     ("recorded money", "payments", RECORDED),

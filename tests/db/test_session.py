@@ -5,7 +5,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.core.errors import DatabaseUnavailableError
-from engine.db.session import sessions
+from engine.db.session import sessions, unavailable_named
 
 
 async def _execute(database_url: str, statement: str) -> None:
@@ -33,3 +33,19 @@ async def test_what_an_operator_can_mend_is_said_in_a_sentence(
 async def test_other_errors_pass(database_url: str) -> None:
     with pytest.raises(DBAPIError, match="division by zero"):
         await _execute(database_url, "SELECT 1 / 0")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenPipeError(32, "Broken pipe"),
+        ConnectionRefusedError(111, "Connect call failed"),
+        FileNotFoundError(2, "No such file"),
+        PermissionError(13, "Permission denied"),
+        TimeoutError(),
+    ],
+)
+def test_what_did_not_come_from_postgresql_does_not_name_it(error: OSError) -> None:
+    with pytest.raises(type(error)) as caught, unavailable_named("postgresql://x@127.0.0.1/x"):
+        raise error
+    assert caught.value is error

@@ -134,3 +134,33 @@ async def test_dead_letters_are_listed_and_replayed(
     code, out, err = await run("dead-letters", "replay")
     assert (code, err) == (0, "")
     assert "Written now: 1." in out
+
+
+@pytest.mark.parametrize(("letters", "lines"), [(1, 1), (300, 1), (300, 20)])
+async def test_a_list_that_is_read_in_part_ends_quietly(
+    settings: Settings, database: Database, letters: int, lines: int
+) -> None:
+    await database.connection.execute(
+        "INSERT INTO dead_letters (stream, entry, kind, record, error)"
+        " SELECT 'x', n::text, 'order.placed', '', repeat('why ', 99)"
+        " FROM generate_series(1, $1) n",
+        letters,
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "engine.cli", "dead-letters", "list"),
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "REDIS_URL": settings.redis_url,
+            "DATABASE_URL": settings.database_url,
+        },
+        stdout=(pipe := os.pipe())[1],
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(pipe[1])
+    with os.fdopen(pipe[0], "rb") as output:
+        for _ in range(lines):
+            await asyncio.to_thread(output.readline)
+    _, errors = await process.communicate()
+    assert process.returncode in {1, 141}  # all of a short list may have been written before
+    assert errors.decode() in {"", f"Parked records: {letters}\n"}

@@ -1,0 +1,37 @@
+"""The count of orders goes on above what is known, and never back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from engine.store import keys
+from engine.store.sequences import raise_sequence
+
+SHARD = 3
+
+
+@pytest.mark.parametrize(
+    ("now", "least", "then"), [(0, 0, 0), (0, 7, 7), (5, 7, 7), (7, 7, 7), (9, 7, 9)]
+)
+async def test_it_is_raised_and_never_lowered(
+    redis_client: Redis, now: int, least: int, then: int
+) -> None:
+    if now:
+        await redis_client.set(keys.sequence(SHARD), now)
+    await raise_sequence(redis_client, SHARD, least)
+    assert int(await redis_client.get(keys.sequence(SHARD)) or 0) == then
+
+
+async def test_who_counts_meanwhile_gets_numbers_of_his_own(redis_client: Redis) -> None:
+    async def count() -> list[int]:
+        return [await redis_client.incr(keys.sequence(SHARD)) for _ in range(200)]
+
+    one, other, *_ = await asyncio.gather(
+        count(), count(), *(raise_sequence(redis_client, SHARD, least) for least in range(150, 450))
+    )
+    given = [*(one or ()), *(other or ())]
+    assert len(set(given)) == 400
+    assert await redis_client.incr(keys.sequence(SHARD)) > 449
