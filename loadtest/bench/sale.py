@@ -7,7 +7,8 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from statistics import median
+from typing import ClassVar
 from uuid import UUID
 
 import aiohttp
@@ -28,6 +29,7 @@ from loadtest.bench import servers
 from loadtest.bench.context import Context, make_settings
 from loadtest.bench.database import postgres, publish_stadiums
 from loadtest.bench.results import Figure, Ratio
+from loadtest.bench.trend import Moment, Trend
 from loadtest.checks import CheckError
 
 _BUYERS = 48  # at the same time
@@ -36,16 +38,8 @@ _WARM_S = 2.0
 _POLL_S = 0.05
 _PATIENCE_S = 60.0  # for one order to be confirmed, for the backlog to be written
 _SALE_S_MAX = 300.0
+_MOMENTS = 20  # at which it is looked how far PostgreSQL is, in the measured window
 _TICKETS = "SELECT count(*) FROM tickets WHERE occurrence_id = $1"
-
-
-class Moment(NamedTuple):
-    """``tickets`` were sold at ``at``, and were in PostgreSQL at ``persisted_at`` (seconds)."""
-
-    tickets: int
-    orders: int
-    at: float
-    persisted_at: float
 
 
 @dataclass(slots=True)
@@ -120,7 +114,7 @@ class SaleBench:
                     random.Random(seats),  # noqa: S311 - the order of a test
                 )
                 till = Till(provider, settings.stripe_api_base, stopwatch)
-                first, last = await _all_sold(
+                moments = await _all_sold(
                     context, shop, till, sold, _Watch(client, pool, publication, sold)
                 )
             sale_s = time.perf_counter() - sold.began
@@ -137,7 +131,7 @@ class SaleBench:
             raise CheckError(
                 f"{report.tickets} of {seats} seats are sold; the audit says {'; '.join(wrong[:5])}"
             )
-        _add_results(context, first, last, sold, report, sale_s=sale_s, audit_s=audit_s)
+        _add_results(context, Trend(moments), sold, report, sale_s=sale_s, audit_s=audit_s)
 
 
 class _Watch:
@@ -168,15 +162,17 @@ class _Watch:
 
 async def _all_sold(
     context: Context, shop: Shop, till: Till, sold: Sold, watch: _Watch
-) -> tuple[Moment, Moment]:
-    """Sell everything; return the moments at the ends of the measured window."""
+) -> list[Moment]:
+    """Sell everything; return moments of the measured window, its ends among them."""
     buyers = asyncio.gather(*(_buy(shop, till, sold) for _ in range(_BUYERS)))
     try:
         async with asyncio.timeout(_SALE_S_MAX):
             await asyncio.sleep(_WARM_S)
-            first = await watch.moment()
-            await asyncio.wait([buyers], timeout=context.options.sale_s)
-            last = await watch.moment()
+            moments = [await watch.moment()]
+            while len(moments) <= _MOMENTS and not buyers.done():
+                due = moments[0].at + context.options.sale_s * len(moments) / _MOMENTS
+                await asyncio.wait([buyers], timeout=max(due - time.perf_counter(), 0))
+                moments.append(await watch.moment())
             await buyers
     except (RefusedError, UnavailableError, NoLookalikeError) as error:
         raise CheckError(f"a buyer was stopped: {error}") from error
@@ -185,7 +181,7 @@ async def _all_sold(
     finally:
         buyers.cancel()
         await asyncio.gather(buyers, return_exceptions=True)
-    return first, last
+    return moments
 
 
 async def _buy(shop: Shop, till: Till, sold: Sold) -> None:
@@ -224,24 +220,21 @@ async def _audited(
 
 def _add_results(
     context: Context,
-    first: Moment,
-    last: Moment,
+    trend: Trend,
     sold: Sold,
     report: Report,
     *,
     sale_s: float,
     audit_s: float,
 ) -> None:
-    orders = last.orders - first.orders
-    window_s, persisted_s = last.at - first.at, last.persisted_at - first.persisted_at
     context.results.ratios.append(
         Ratio(
             name="persisted_over_confirmed",
-            title=f"orders/s persisted, sustained {window_s:.0f} s",
+            title=f"orders/s persisted, by the trend of {trend.seconds:.0f} s",
             limit_title="orders/s confirmed over HTTP in the same time",
             unit="orders/s",
-            measured=[orders / persisted_s],
-            limit=[orders / window_s],
+            measured=trend.persisted,
+            limit=trend.sold,
             must=1.0,
             aim=1.0,
             excludes="nothing; the rate is what the whole journey reaches on two cores, buyers and"
@@ -253,7 +246,7 @@ def _add_results(
         Figure(
             name="journey",
             title="the whole journey over HTTP",
-            value=orders / persisted_s,
+            value=median(trend.persisted),
             unit="orders/s",
             note="guest, hold, checkout, paid at the look-alike, webhook, confirmed, persisted;"
             f" {_BUYERS} buyers at a time, all on this machine; a journey takes"
@@ -262,9 +255,10 @@ def _add_results(
         Figure(
             name="persist_lag",
             title="sold in Redis before it is in PostgreSQL",
-            value=(last.persisted_at - last.at) * 1000,
+            value=trend.lag_s * 1000,
             unit="ms",
-            note="at the end of those seconds",
+            note="the median of those seconds; it grows by"
+            f" {trend.lag_growth * 1000:+.1f} ms a second",
         ),
         Figure(
             name="last_seat",
