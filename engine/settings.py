@@ -71,7 +71,7 @@ class Settings:
     persist_batch: int = (
         1_000  # records a transaction; twice as many a stream read (+15 % over 500)
     )
-    persist_dead_max: int = 1_000  # parked records at which the consumer stops loudly
+    persist_dead_max: int = 1_000  # records parked in a burst, at which the consumer stops loudly
     sweep_interval_ms: int = 500  # hold expiry; holds are also swept when they meet empty stock
     provider_timeout_s: float = 10.0
 

@@ -39,15 +39,20 @@ from engine.settings import Settings
 from engine.store import inspection, keys, restoration
 from engine.store.inspection import SaleClock
 from engine.store.restoration import Restored
+from engine.store.sequences import raise_position
 
 log = logging.getLogger(__name__)
 
 _PAGE: Final = 500
 _DRAIN_S: Final = 60.0  # without any progress; a dead consumer's records are claimed after 5 s
 _HOLDS_MAX: Final = 1_000_000
+_ROUND_S: Final = 5.0
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1, hashtext($2))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock($1, hashtext($2))"
 _LOCK_CLASS: Final = 0x6F6E  # of advisory locks on rebuilds: "on"
+# Who has a seat last is told by the stream, also when it began anew (docs/adr/0013).
+_NEWEST: Final = """
+    SELECT max(split_part(entry, '-', 1)::int8) FROM order_events WHERE occurrence_id = $1"""
 _FIRST: Final = "00000000000000000000000000000000"
 _decoder: Final = msgspec.msgpack.Decoder(Order)
 
@@ -82,6 +87,8 @@ async def rebuild(
             "SELECT count(*) FROM orders WHERE occurrence_id = $1", occurrence
         )
         clock = await _clock(client, shard, occurrence)
+        if newest_ms := await connection.fetchval(_NEWEST, occurrence):
+            await raise_position(client, shard, newest_ms)
         return await restoration.restore(
             client,
             snapshot,
@@ -97,18 +104,41 @@ async def rebuild(
 
 
 class Rebuilds:
-    """A service that finishes rebuilds whose process has died."""
+    """A service that finishes rebuilds whose process has died.
+
+    A large one takes minutes; rounds are short all the same, so that the worker
+    counts as one that works.
+    """
 
     name = "rebuilds"
-    interval_s = 15.0  # so long the occurrence is off sale at most, and nobody else mends it
+    interval_s = 15.0  # an occurrence that nobody is mending is off sale for so long at most
 
     def __init__(self, client: Redis, pool: asyncpg.Pool[Any], settings: Settings) -> None:
         self._client = client
         self._pool = pool
         self._settings = settings
+        self._work: asyncio.Task[int] | None = None
 
     async def run_once(self) -> int:
-        """Finish what is not being worked on. Raises what a server that is away raises."""
+        """Finish what nobody is working on, or go on with that; return how many were finished.
+
+        Raises what a server that is away raises.
+        """
+        work = self._work = self._work or asyncio.create_task(self._finish_all())
+        await asyncio.wait({work}, timeout=_ROUND_S)
+        if not work.done():
+            return 0
+        self._work = None
+        return work.result()
+
+    async def stop(self) -> None:
+        """Leave what is not finished to the next worker."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+            self._work = None
+
+    async def _finish_all(self) -> int:
         finished = 0
         for occurrence, force in (await restoration.unfinished(self._client)).items():
             try:
@@ -119,9 +149,6 @@ class Rebuilds:
                 log.warning("the rebuild of %s, which had been cut off, is finished", occurrence)
                 finished += 1
         return finished
-
-    async def stop(self) -> None:
-        """Do nothing: no round is left to finish."""
 
 
 async def finish(

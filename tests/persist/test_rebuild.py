@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -9,6 +10,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError, OnsaleError
 from engine.core.ids import new_id
+from engine.persist import rebuild as rebuild_module
 from engine.persist.consumer import Consumer
 from engine.persist.rebuild import Rebuilds, _locked, rebuild
 from engine.sale.requests import LineRequest
@@ -295,6 +297,19 @@ async def test_while_it_is_off_sale_every_command_is_refused(
     await box.sale.resume(box.occurrence)
 
 
+async def test_a_stream_that_was_lost_begins_behind_what_postgresql_has(builder: Builder) -> None:
+    later_ms = 4_000_000_000_000  # a clock that has been set right since
+    await builder.sold.database.connection.execute(
+        "UPDATE order_events SET entry = $1", f"{later_ms}-7"
+    )
+    await builder.client.flushall()
+    await builder.rebuild()
+    await builder.box.pending(new_id(), STANDING)
+    entries: Any = await builder.client.xrange(STREAM)
+    ((entry, _),) = entries
+    assert int(entry.split(b"-")[0]) > later_ms
+
+
 async def test_two_do_not_rebuild_at_once(
     paused: Builder, pool: asyncpg.Pool, settings: Settings, database: Database
 ) -> None:
@@ -305,6 +320,26 @@ async def test_two_do_not_rebuild_at_once(
         assert await Rebuilds(paused.client, pool, settings).run_once() == 0
         assert await restoration.unfinished(paused.client)
     assert await Rebuilds(paused.client, pool, settings).run_once() == 1
+
+
+async def test_a_rebuild_that_takes_long_holds_up_neither_rounds_nor_the_end(
+    paused: Builder, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(rebuild_module, "_ROUND_S", 0.0)
+    monkeypatch.setattr(rebuild_module, "finish", hang)
+    await restoration.withdraw(paused.client, SHARD, paused.box.occurrence, force=False)
+    service = Rebuilds(paused.client, cast("asyncpg.Pool", None), settings)
+    assert await service.run_once() == 0
+    await begun.wait()
+    assert await service.run_once() == 0
+    await service.stop()
+    assert await restoration.unfinished(paused.client)
 
 
 async def test_what_was_forced_is_finished_by_force(

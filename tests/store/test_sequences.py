@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from engine.store import keys
-from engine.store.sequences import raise_sequence
+from engine.store.sequences import raise_position, raise_sequence
 
 SHARD = 3
 
@@ -35,3 +36,16 @@ async def test_who_counts_meanwhile_gets_numbers_of_his_own(redis_client: Redis)
     given = [*(one or ()), *(other or ())]
     assert len(set(given)) == 400
     assert await redis_client.incr(keys.sequence(SHARD)) > 449
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, 0, 3_600_000])
+async def test_a_stream_goes_on_behind_what_is_known(redis_client: Redis, ahead_ms: int) -> None:
+    stream = keys.stream(SHARD)
+    await redis_client.xadd(stream, {"k": "x"})
+    seconds, _ = await redis_client.time()
+    least_ms = seconds * 1000 + ahead_ms
+    for _ in range(2):  # it may have been killed after the first
+        await raise_position(redis_client, SHARD, least_ms)
+    assert await redis_client.xlen(stream) == 1
+    added: Any = await redis_client.xadd(stream, {"k": "x"})
+    assert int(added.split(b"-")[0]) > least_ms

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from engine.core.snapshot import Snapshot
 from engine.persist.consumer import GROUP
 from engine.settings import Settings
-from engine.store import keys
+from engine.store import inspection, keys, restoration
 from engine.store.worker_status import read_worker_status
 from tests.persist.conftest import (
     SHARD,
@@ -121,6 +121,19 @@ async def test_killed_in_mid_run_another_worker_finishes_the_work(
     counts = await database.counts()
     assert (counts["orders"], counts["order_events"], counts["tickets"]) == (300, 600, 300)
     assert await database.value("SELECT sum(amount) FROM ledger_entries") == 0
+
+
+async def test_a_rebuild_that_was_cut_off_is_finished_by_a_worker_that_starts(
+    redis_client: Redis, snapshot: Snapshot, start_worker: StartWorker
+) -> None:
+    await restoration.withdraw(redis_client, SHARD, snapshot.occurrence, force=False)
+    await start_worker().port()
+
+    async def finished() -> bool:
+        return not await restoration.unfinished(redis_client)
+
+    await until(finished)
+    await inspection.read_counters(redis_client, SHARD, snapshot.occurrence)  # it is on sale
 
 
 async def test_it_ends_on_sigterm_having_written_what_it_had_read(
