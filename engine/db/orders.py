@@ -110,7 +110,9 @@ class Ticket(Base):
     """The right to one seat, or to stand; made when the order is confirmed, void when refunded.
 
     The seat's names are frozen here as the snapshot had them. The partial
-    unique index is the last line of defence against selling a seat twice.
+    unique index is the last line of defence against selling a seat twice: the
+    ticket of whoever had the seat before becomes void with the new one at the
+    latest (docs/adr/0013).
     """
 
     __tablename__ = "tickets"

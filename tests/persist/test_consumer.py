@@ -371,16 +371,17 @@ async def test_a_round_ends_after_some_seconds_however_much_was_claimed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(consumer_module, "_ROUND_S", 0.0)
-    await sell(redis_client, snapshot, 20)
-    await redis_client.xgroup_create(STREAM, GROUP, id="0")
-    await redis_client.xreadgroup(GROUP, "dead", {STREAM: ">"})
+    for shard in range(keys.SHARD_COUNT):
+        for sequence in range(1, 6):
+            await record(redis_client, "order.placed", ordered(snapshot, sequence, shard=shard))
+        await redis_client.xgroup_create(keys.stream(shard), GROUP, id="0")
+    await redis_client.xreadgroup(GROUP, "dead", dict.fromkeys(keys.STREAMS, ">"))
     consumer = make_consumer(batch=5, claim_idle_ms=0)
     rounds = []
-    while await redis_client.xlen(STREAM):
+    while (await read_backlog(redis_client)).records:
         rounds.append(await consumer.run_once())
     assert all(0 < written <= 2 * 5 for written in rounds)
-    assert sum(rounds) == 40
-    assert (await database.counts())["order_events"] == 40
+    assert sum(rounds) == 5 * keys.SHARD_COUNT == (await database.counts())["orders"]
 
 
 async def test_stopping_writes_what_was_read_and_leaves_the_group(

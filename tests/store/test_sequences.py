@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from engine.store import keys
+from engine.store import keys, sequences
+from engine.store.client import get
 from engine.store.sequences import raise_position, raise_sequence
 
 SHARD = 3
@@ -26,16 +26,22 @@ async def test_it_is_raised_and_never_lowered(
     assert int(await redis_client.get(keys.sequence(SHARD)) or 0) == then
 
 
-async def test_who_counts_meanwhile_gets_numbers_of_his_own(redis_client: Redis) -> None:
-    async def count() -> list[int]:
-        return [await redis_client.incr(keys.sequence(SHARD)) for _ in range(200)]
+async def test_who_counts_meanwhile_gets_numbers_of_his_own(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
 
-    one, other, *_ = await asyncio.gather(
-        count(), count(), *(raise_sequence(redis_client, SHARD, least) for least in range(150, 450))
-    )
-    given = [*(one or ()), *(other or ())]
-    assert len(set(given)) == 400
-    assert await redis_client.incr(keys.sequence(SHARD)) > 449
+    async def get_and_lose_time(client: Redis, key: str) -> bytes | None:
+        value = await get(client, key)
+        given.extend([await client.incr(key) for _ in range(20)])
+        return value
+
+    monkeypatch.setattr(sequences, "get", get_and_lose_time)
+    for least in (10, 15, 60):
+        await raise_sequence(redis_client, SHARD, least)
+    given.append(await redis_client.incr(keys.sequence(SHARD)))
+    assert len(set(given)) == len(given) == 61
+    assert given[-1] > 60
 
 
 @pytest.mark.parametrize("ahead_ms", [-3_600_000, 0, 3_600_000])
