@@ -59,6 +59,10 @@ class OccurrenceUnknownError(NotFoundError):
     code, title = "occurrence_unknown", "This occurrence is not published"
 
 
+class OccurrenceUnreadableError(OccurrenceUnknownError):
+    """What Redis has of the occurrence is damaged or half there: it cannot be sold from."""
+
+
 class HoldUnknownError(NotFoundError):
     """No such hold, or it is another buyer's."""
 
@@ -189,6 +193,10 @@ class StoreUnavailableError(OnsaleError):
     """Redis cannot be reached; whether the command took effect is unknown: repeat it as it was."""
 
     code, status, title = "store_unavailable", 503, "The sale cannot be reached at this moment"
+
+
+class CommandFailedError(StoreUnavailableError):
+    """Redis answers, but could not run this command: for what it is given, or for its own state."""
 
 
 class IdempotencyMismatchError(OnsaleError):

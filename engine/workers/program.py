@@ -11,6 +11,7 @@ from engine.persist.consumer import Consumer, connect_pool
 from engine.sale.service import Sale
 from engine.settings import Settings
 from engine.store.client import connect
+from engine.workers import metrics
 from engine.workers.admission import Admission
 from engine.workers.endpoint import endpoint
 from engine.workers.runner import Runner
@@ -34,6 +35,7 @@ async def serve(settings: Settings) -> int:
     provider = make_provider(settings)
     sale = Sale(settings, client, provider)
     await sale.start()
+    metrics.UNREADABLE.set_function(lambda: len(sale.known.failing))
     runner = Runner(
         [
             Consumer(

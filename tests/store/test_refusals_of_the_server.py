@@ -41,7 +41,8 @@ class Stand(NamedTuple):
             self.commands.acquire(place, new_id(), new_id(), key(), BODY, [line])
             for _ in range(REQUESTS - broken)
         ]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        answers: list[Any] = await asyncio.gather(*asked, return_exceptions=True)
+        return answers
 
     async def calls(self) -> dict[str, int]:
         """Return how often each command was called since the last reset."""
@@ -77,7 +78,7 @@ async def _no_memory(client: Redis) -> None:
 
 
 async def _replica(client: Redis) -> None:
-    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    await client.replicaof("127.0.0.1", 1)
 
 
 async def _too_few_replicas(client: Redis) -> None:
@@ -101,7 +102,7 @@ async def test_a_batch_that_the_server_refuses_is_sent_once(
     assert calls.get("script|load", 0) <= forgotten
     text = len(scripts.SCRIPTS["hold_acquire"].text)
     assert received < text * (1 + forgotten) + REQUESTS * 500
-    await stand.client.execute_command("REPLICAOF", "NO", "ONE")
+    await stand.client.replicaof("NO", "ONE")
     await stand.client.config_set("maxmemory", "0")
     await stand.client.config_set("min-replicas-to-write", "0")
     assert {answer[0] for answer in await stand.holds()} == {Code.OK, Code.LINES}
