@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.catalogue.catalogue import Catalogue, CatalogueOccurrence, CatalogueRoom
 from engine.catalogue.changes import plan_republication
+from engine.catalogue.intents import begun
 from engine.catalogue.load_ticketing import load_ticketing
 from engine.catalogue.moments import Moment
 from engine.catalogue.seat_maps import newest_seat_map, store_seat_map
@@ -200,7 +201,7 @@ class _Loading:
             .where(Occurrence.event_id == event.id, Occurrence.key == item.key)
             .with_for_update()
         )
-        on_sale = None if found is None else (await latest_snapshot(self.session, found.id))[1]
+        on_sale = None if found is None else await self._on_sale(found.id)
         first = self.now if found is None else found.created_at
         policies = self.catalogue.policies
         values = {
@@ -242,6 +243,11 @@ class _Loading:
         return LoadedOccurrence(
             id=occurrence.id.hex, key=occurrence.key, published=on_sale is not None
         )
+
+    async def _on_sale(self, occurrence_id: UUID) -> Snapshot | None:
+        """Return what is on sale; of a first publication that was not finished, what may be."""
+        _, published = await latest_snapshot(self.session, occurrence_id)
+        return published or await begun(self.session, occurrence_id)
 
     async def _check_sale(self, occurrence: Occurrence, on_sale: Snapshot) -> None:
         """Refuse what could not be republished, so that the tables never hold it."""

@@ -55,7 +55,9 @@ COMMANDS = Definition("batch_commands", "Commands of the sale sent to the store.
 WAITING = Definition("batch_waiting", "Commands waiting for the next flush.", "gauge")
 BACKLOG = Definition("backlog_records", "Records not yet in PostgreSQL.", "largest")
 UNREADABLE = Definition(
-    "occurrences_unreadable", "Published occurrences that cannot be read and are left out.", "largest"
+    "occurrences_unreadable",
+    "Published occurrences that cannot be read and are left out.",
+    "largest",
 )
 SAMPLES = (
     LIVE_SOCKETS,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from engine.core.errors import CommandFailedError, OccurrenceUnknownError, OnsaleError
-from engine.sale.failing import FailingOccurrences
+from engine.core.failing import FailingOccurrences
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.settlement import AGAIN_MS, Settlement
 from engine.store.codes import Code

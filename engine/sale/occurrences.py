@@ -17,9 +17,9 @@ from engine.core.errors import (
     OccurrenceUnreadableError,
     StoreUnavailableError,
 )
+from engine.core.failing import FailingOccurrences
 from engine.core.snapshot import Seat, Snapshot
 from engine.core.tasks import end
-from engine.sale.failing import FailingOccurrences
 from engine.store import inspection, keys, layout
 from engine.store.client import get
 

@@ -94,7 +94,11 @@ async def shard_of(client: Redis, occurrence: str) -> int:
 
 async def read_snapshot(client: Redis, occurrence: str) -> Snapshot:
     """Return the snapshot the sale runs on. Raises ``OccurrenceUnknownError``."""
-    shard = await shard_of(client, occurrence)
+    return await read_snapshot_at(client, await shard_of(client, occurrence), occurrence)
+
+
+async def read_snapshot_at(client: Redis, shard: int, occurrence: str) -> Snapshot:
+    """Return the same of an occurrence that may not be listed yet."""
     with readable(occurrence):
         packed = await get(client, f"{keys.prefix(shard, occurrence)}:snapshot")
         if packed is None:

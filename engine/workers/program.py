@@ -6,6 +6,8 @@ import asyncio
 import logging
 import signal
 
+from engine.catalogue.releases import Releases
+from engine.db.session import async_engine, session_factory
 from engine.payments import make_provider
 from engine.persist.consumer import Consumer, connect_pool
 from engine.sale.service import Sale
@@ -33,6 +35,8 @@ async def serve(settings: Settings) -> int:
     client = connect(settings.redis_url)
     pool = await connect_pool(settings.database_url)
     provider = make_provider(settings)
+    engine = async_engine(settings.database_url)
+    factory = session_factory(engine)
     sale = Sale(settings, client, provider)
     await sale.start()
     metrics.UNREADABLE.set_function(lambda: len(sale.known.failing))
@@ -43,6 +47,7 @@ async def serve(settings: Settings) -> int:
             ),
             Periodic("expiry", settings.sweep_interval_ms / 1000, sale.expiry.run_once),
             Admission(sale, client),
+            Releases(factory, client),
             Status(client, pool),
         ]
     )
@@ -53,6 +58,7 @@ async def serve(settings: Settings) -> int:
     finally:
         await sale.stop()
         await provider.close()
+        await engine.dispose()
         pool.terminate()  # everything is finished; a server that is away must not hold us up
         await client.aclose()
     log.info("the worker has stopped")

@@ -42,9 +42,7 @@ class Row:
     async def publish(self) -> None:
         for occurrence in self.occurrences:
             room = Room(opens_at=1, rate=100, rate_ms=1_000)
-            await publication.publish(
-                self.client, small_house(occurrence, room=room), shard=SHARD
-            )
+            await publication.publish(self.client, small_house(occurrence, room=room), shard=SHARD)
 
     async def breaks(self, how: str) -> None:
         found = {**UNREADABLE, **UNSWEEPABLE}[how]
