@@ -13,15 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue import intents
 from engine.catalogue.intents import publishing
+from engine.catalogue.notices import past_notices
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.snapshot import Snapshot
+from engine.core.times import local_time, moment_of
 from engine.db.events import Event, Occurrence
 from engine.store import layout
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publication did. ``changes``: sentences; ``version`` counts the publications."""
+    """What a publication did. ``changes``: sentences; ``version`` counts the publications.
+
+    ``times``: a label and a time as people at the venue read it. ``notices``: what
+    is allowed and may not be meant.
+    """
 
     occurrence: str
     event: str
@@ -32,6 +38,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     seats: int
     general: int
     changes: tuple[str, ...] = ()
+    times: tuple[tuple[str, str], ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 async def publish_occurrence(
@@ -137,4 +145,20 @@ def _publication(
         seats=seats,
         general=general,
         changes=changes,
+        times=_times(snapshot),
+        notices=tuple(past_notices(snapshot, datetime.now(UTC))),
+    )
+
+
+def _times(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    moments = {
+        "begins": snapshot.starts_at,
+        "ends": snapshot.ends_at,
+        "sale begins": snapshot.sale_starts_at,
+        "sale ends": snapshot.sale_ends_at,
+    }
+    if snapshot.room.on:
+        moments["line opens"] = snapshot.room.opens_at or snapshot.sale_starts_at
+    return tuple(
+        (label, local_time(moment_of(ms), snapshot.timezone)) for label, ms in moments.items()
     )

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from engine.catalogue.problems import Problems, nearest, shown, unstorable
+from engine.store import layout
 
 BYTES_MAX = 64 * 1024 * 1024
-CATEGORIES_MAX = 200
+CATEGORIES_MAX = layout.CATEGORIES_MAX  # each is a printable byte in the store
 ZONES_MAX = 2_000
 ROWS_MAX = 1_000  # of a zone
 SEATS_MAX = 1_000  # of a row
