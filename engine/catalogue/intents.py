@@ -111,9 +111,12 @@ async def carry_out(
     """Bring Redis to what was begun and note it. Returns the version of the publication.
 
     What Redis refuses is over: raises ``ConflictError``, and what it took of it,
-    if there were several steps, is noted as published.
+    if there were several steps, is noted as published. Raises
+    ``OccurrenceUnknownError`` when the sale is gone from Redis.
     """
     before = await on_sale(client, occurrence.shard, occurrence.id)
+    if before is None:
+        await check_new(sessions, occurrence)
     try:
         if before is None:
             await publication.publish(client, wanted, shard=occurrence.shard)

@@ -24,13 +24,13 @@ def check_plan(plan: SeatingPlan | None, kinds: Mapping[str, str], checks: Check
     if plan.seat_count + rows < layout.POSITIONS_MAX:
         return  # no section, and no category, can have too many
     try:
-        layout.lay_out(_laid_out(plan, kinds))
+        layout.lay_out(laid_out(plan, kinds))
     except InvalidRequestError as error:
         checks.add("venue.seating_plan", str(error))
 
 
 def check_tiers(types: Iterable[CatalogueTicketType], checks: Checks) -> None:
-    """Note limited tiers whose stock would have the same name: ``a/b`` of ``c``, ``b/c`` of ``a``."""
+    """Note limited tiers whose stock would have the same name, as "c" of "a/b", "b/c" of "a"."""
     seen: dict[str, str] = {}
     for kind in types:
         for tier in kind.tiers:
@@ -46,7 +46,7 @@ def check_tiers(types: Iterable[CatalogueTicketType], checks: Checks) -> None:
                 )
 
 
-def _laid_out(plan: SeatingPlan, kinds: Mapping[str, str]) -> Snapshot:
+def laid_out(plan: SeatingPlan, kinds: Mapping[str, str]) -> Snapshot:
     """Return a snapshot with the seats of a plan and nothing to buy."""
     index = {category.name: i for i, category in enumerate(plan.categories)}
     return Snapshot(

@@ -26,6 +26,7 @@ from engine.db.orders import Order, Ticket
 from engine.db.session import sessions
 from engine.settings import Settings
 
+_NUMBERS = ("ONS-", "TKT-")
 _KNOWN_MAX = 10  # events that a refusal names
 _SLUGS_MAX = 1_000  # among which one that is nearly right is looked for
 
@@ -54,9 +55,10 @@ async def find_occurrences(session: AsyncSession, name: str) -> list[Named]:
         return found
     known = list(await session.scalars(select(Event.slug).order_by(Event.slug).limit(_SLUGS_MAX)))
     listed = ", ".join(known[:_KNOWN_MAX]) or "none: `onsale load EVENT.yaml` makes one"
+    numbered = name.strip().upper().startswith(_NUMBERS)
+    what = "occurrence" if as_id(name) else "order" if numbered else "event or occurrence"
     raise NotFoundError(
-        f"there is no event, occurrence or order {name}{nearest(name, known)};"
-        f" there are the events {listed}"
+        f"there is no {what} {name}{nearest(name, known)}; there are the events {listed}"
     )
 
 

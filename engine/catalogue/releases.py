@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from engine.catalogue import intents
 from engine.catalogue.intents import BusyError, Sessions, publishing
 from engine.catalogue.snapshot import latest_snapshot, still_aside
-from engine.core.errors import ConflictError, OnsaleError
+from engine.core.errors import ConflictError, OccurrenceUnknownError, OnsaleError
 from engine.core.failing import FailingOccurrences
 from engine.core.set_aside import blocked_seats, with_blocked
 from engine.core.snapshot import Quota, Snapshot
@@ -114,8 +114,6 @@ class Releases:
         if occurrence.status not in {"draft", "published"}:
             await intents.close(sessions, self._client, occurrence)
             return
-        if await intents.on_sale(self._client, occurrence.shard, occurrence.id) is None:
-            await intents.check_new(sessions, occurrence)
         try:
             await intents.carry_out(sessions, self._client, occurrence, wanted)
         except ConflictError as error:  # it is over, and what was refused is said
@@ -139,6 +137,10 @@ class Releases:
             version, published = await latest_snapshot(session, occurrence.id)
             if not due or published is None or occurrence.sale_ends_at <= now:
                 return False
+            if await intents.on_sale(self._client, occurrence.shard, occurrence.id) is None:
+                raise OccurrenceUnknownError(
+                    f"its sale is gone from Redis: rebuild {occurrence.id}"
+                )
             wanted = await _released(session, occurrence.id, published, due, now)
             if wanted != published:
                 await intents.begin(session, occurrence.id, wanted)

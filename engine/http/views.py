@@ -77,8 +77,11 @@ def counts(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> dict[str
     }
 
 
-def by_event(snapshots: Iterable[Snapshot], now_ms: int) -> list[list[Snapshot]]:
-    """Return the occurrences of each event as :func:`listed`; events by their first one."""
+def by_event(snapshots: Iterable[Snapshot], now_ms: int = 0) -> list[list[Snapshot]]:
+    """Return the occurrences of each event as :func:`listed`; events by their first one.
+
+    Without ``now_ms`` nothing counts as over.
+    """
     found: dict[str, list[Snapshot]] = {}
     for snapshot in listed(snapshots, now_ms):
         found.setdefault(snapshot.event, []).append(snapshot)

@@ -22,10 +22,12 @@ from engine.core.snapshot import Seat, Snapshot
 from engine.core.tasks import end
 from engine.store import inspection, keys, layout
 from engine.store.client import get
+from engine.store.packed_snapshots import let_others_run
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5  # how soon a republication is seen; one GET each time
+_BUILDING_MAX = 2  # at the same time: each thread more takes turns away from the event loop
 _AGAIN_S = 1.0  # how soon an occurrence that cannot be read is tried again for a list of all
 
 
@@ -56,6 +58,7 @@ class Published:
         self.seats: dict[str, tuple[int, int, int]] = {}
         self.seat_views: list[dict[int, SeatView]] = []
         for index, section in enumerate(snapshot.sections):
+            let_others_run()  # it is made in a thread
             found: dict[int, SeatView] = {}
             for position, row, seat in layout.positions(section):
                 self.seats[seat.guid] = (index, position, seat.category)
@@ -83,6 +86,8 @@ class Occurrences:
         self._lock = asyncio.Lock()
         self._tried_s: dict[str, float] = {}  # when those that cannot be read were tried last
         self.failing = FailingOccurrences("reading what is published")
+        self._loading: dict[str, asyncio.Task[Published]] = {}
+        self._building = asyncio.Semaphore(_BUILDING_MAX)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -93,6 +98,8 @@ class Occurrences:
         """Stop watching."""
         await end(self._task)
         self._task = None
+        for loading in list(self._loading.values()):
+            await end(loading)
 
     def loaded(self, occurrence: str) -> Published | None:
         """Return the occurrence if it is at hand: the hot path's look-up."""
@@ -103,18 +110,25 @@ class Occurrences:
         found = self._loaded.get(occurrence)
         if found is not None:
             return found
-        async with self._lock:
-            found = self._loaded.get(occurrence)
-            if found is None:
-                if occurrence not in self._shards:
-                    await self._refresh()  # published this moment? one GET says
-                found = await self._load(occurrence)
-        return found
+        if occurrence not in self._shards:
+            async with self._lock:
+                await self._refresh()  # published this moment? one GET says
+        loading = self._loading.get(occurrence)
+        if loading is None:
+            # a stadium takes its time: nobody who asks for another one waits behind it
+            loading = asyncio.create_task(self._load(occurrence), name=f"loading-{occurrence}")
+            self._loading[occurrence] = loading
+            loading.add_done_callback(lambda task: self._loaded_or_not(occurrence, task))
+        return await asyncio.shield(loading)
+
+    def _loaded_or_not(self, occurrence: str, task: asyncio.Task[Published]) -> None:
+        del self._loading[occurrence]
+        if not task.cancelled():
+            task.exception()  # whoever waits is told, and nobody may wait any more
 
     async def reload(self, occurrence: str) -> Published:
         """Return an occurrence as it is published this moment."""
-        async with self._lock:
-            return await self._load(occurrence)
+        return await self._load(occurrence)
 
     async def all(self) -> list[Published]:
         """Return every published occurrence that can be read.
@@ -163,7 +177,11 @@ class Occurrences:
                 f"what Redis has of occurrence {occurrence} is another one's"
             )
         # building the indexes of 55,000 seats takes some 100 ms: not in the loop's time
-        found = await asyncio.to_thread(Published, snapshot, shard, configuration.version)
+        async with self._building:
+            found = await asyncio.to_thread(Published, snapshot, shard, configuration.version)
+        known = self._loaded.get(occurrence)
+        if known is not None and known.version > found.version:
+            return known  # a newer one was read meanwhile
         self._loaded[occurrence] = found
         self._tried_s.pop(occurrence, None)
         self.failing.went_well(occurrence)

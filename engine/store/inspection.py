@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -15,13 +16,13 @@ from engine.core.errors import OccurrenceUnknownError, OccurrenceUnreadableError
 from engine.core.snapshot import Snapshot
 from engine.store import keys
 from engine.store.client import get, hgetall, mget
+from engine.store.packed_snapshots import decode_snapshot
 from engine.store.packing import unpack
 
 NO_SHARD: Final = -1  # of an entry that names none: no occurrence lives there
 _PAGE = 500
 _order = msgspec.msgpack.Decoder(Order)
 _hold = msgspec.msgpack.Decoder(Hold)
-_snapshot = msgspec.msgpack.Decoder(Snapshot)
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +104,7 @@ async def read_snapshot_at(client: Redis, shard: int, occurrence: str) -> Snapsh
         packed = await get(client, f"{keys.prefix(shard, occurrence)}:snapshot")
         if packed is None:
             raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-        return _snapshot.decode(packed)
+        return await asyncio.to_thread(decode_snapshot, packed)
 
 
 async def read_configuration(client: Redis, shard: int, occurrence: str) -> Configuration:
