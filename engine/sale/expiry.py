@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from engine.core.errors import CommandFailedError, OccurrenceUnknownError, OnsaleError
+from engine.core.errors import OccurrenceUnknownError, OnsaleError, StoreUnavailableError
 from engine.core.failing import FailingOccurrences
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.settlement import AGAIN_MS, Settlement
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_MAX = 200  # deadlines a script call
 _SWEEPS_MAX = 50  # calls for one occurrence in one round
-_OF_ONE = (CommandFailedError, OccurrenceUnknownError, ValueError, TypeError, LookupError)
+_OF_ONE = (StoreUnavailableError, OccurrenceUnknownError, ValueError, TypeError, LookupError)
 _CLOSING_MAX = 16  # orders that are closed at the provider at the same time
 
 
@@ -46,6 +46,8 @@ class Expiry:
             try:
                 ended += await self._sweep(published)
             except _OF_ONE as error:
+                if isinstance(error, StoreUnavailableError) and not error.answered:
+                    raise
                 self._failing.failed(occurrence, error)
             else:
                 self._failing.went_well(occurrence)

@@ -15,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.connection import Connection as TcpConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from engine.core.errors import CommandFailedError
+from engine.core.errors import StoreUnavailableError
 from engine.store import scripts
 from engine.store.packing import pack, unpack
 
@@ -106,7 +106,9 @@ class Lane:
             await self._single_out(group)
         else:
             self._report(group, reply)
-            group.fail(CommandFailedError(retry_after_s=1))
+            failure = StoreUnavailableError(retry_after_s=1)
+            failure.answered = True
+            group.fail(failure)
 
     async def _single_out(self, group: Group) -> None:
         """Run the requests of a script that failed, and so changed nothing, one by one."""

@@ -40,10 +40,10 @@ async def _ask(factory: Factory, name: str) -> str:
 
 
 def _row(model: type[Base], **values: Any) -> Base:
-    """Return a row whose other columns hold something."""
+    """Return a row whose other columns hold something; every amount is nothing."""
     fillers: dict[type, Any] = {
         str: "x",
-        int: 1,
+        int: 0,
         bytes: b"x",
         datetime: datetime(2031, 1, 1, tzinfo=UTC),
         UUID: UUID(int=1),

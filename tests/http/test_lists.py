@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from engine.core.snapshot import Snapshot
 from engine.http import views
 from engine.http.state import SALE
 from engine.store import keys
@@ -22,7 +22,7 @@ BASE = make_snapshot()
 NOW = BASE.sale_starts_at + HOUR_MS
 
 
-def _at(hours: int, event: str = "e") -> Callable[..., object]:
+def _at(hours: int, event: str = "e") -> Snapshot:
     return replace(
         BASE,
         occurrence=f"{hours:+05d}-{event}",
