@@ -16,9 +16,13 @@ from engine.catalogue.publish import publish_occurrence
 from engine.catalogue.releases import Releases
 from engine.catalogue.snapshot import latest_snapshot
 from engine.core.errors import ConflictError, OccurrenceUnknownError
+from engine.core.set_aside import blocked_seats
 from engine.core.snapshot import Snapshot
 from engine.db.events import Event, Occurrence, PublicationIntent
 from engine.db.outbox import Outbox
+from engine.persist.consumer import connect_pool
+from engine.persist.rebuild import rebuild
+from engine.settings import Settings
 from engine.store import inspection, keys, publication
 from engine.store.waiting import read_draw
 from tests.catalogue.conftest import Loader
@@ -260,6 +264,24 @@ async def test_a_sale_that_is_gone_with_its_intent_is_rebuilt_and_not_published_
     await hall.worker()
     assert await hall.client.dbsize() == 0
     assert await _intents(hall.factory) == 1
+
+
+async def test_a_rebuild_brings_back_what_somebody_may_have_bought_of(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    await hall.publish()
+    await hall.loader(_edit())
+    with killed_at(monkeypatch, 5), pytest.raises(KilledError):
+        await hall.publish()
+    await hall.client.flushall()
+    pool = await connect_pool(settings.database_url)
+    await rebuild(hall.client, pool, settings, hall.occurrence.hex)
+    await pool.close()
+    rebuilt = await inspection.read_snapshot(hall.client, hall.occurrence.hex)
+    assert (_balcony(rebuilt), rebuilt.quotas[1].capacity) == (1300, 15)
+    assert list(blocked_seats(rebuilt)) == ["Left-1-2"]  # set aside before and after
+    await hall.worker()
+    assert list(blocked_seats(await hall.in_line())) == ["Left-1-2", "Left-1-3"]
 
 
 async def test_workers_leave_a_publication_that_is_under_way_alone(hall: Hall) -> None:
