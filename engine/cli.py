@@ -73,6 +73,10 @@ COMMANDS = {
 }
 
 
+# Operators name what they mean as it is written on tickets and in event files.
+NAMING = {"audit", "rebuild", "fairness", "pause", "resume", "queue", "refund"}
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is called."""
 
@@ -91,6 +95,10 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), function)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.target} is not a click command")
+        if cmd_name in NAMING:
+            from engine.catalogue.naming import take_names
+
+            take_names(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.core.snapshot import Quota, Room, Section, Snapshot, TicketType, Tier
+from engine.core.times import local_time, moment_of
 
 
 class RepublicationPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +55,13 @@ def plan_republication(old: Snapshot, new: Snapshot) -> RepublicationPlan:
         if name in _FROZEN:
             refusals.append(f"{_words(name)} cannot change in mid-sale: {_FROZEN[name]}")
         else:
-            changes.append(f"{_words(name)}: {_shown(was)} -> {_shown(now)}")
+            before, after = _shown(name, was, new.timezone), _shown(name, now, new.timezone)
+            changes.append(f"{_words(name)}: {before} -> {after}")
     for change, refused in (
         *_quotas(old.quotas, new.quotas),
-        *_ticket_types(old.ticket_types, new.ticket_types),
+        *_ticket_types(old.ticket_types, new.ticket_types, new.timezone),
         *_seats(old.sections, new.sections),
-        *_room(old.room, new.room),
+        *_room(old.room, new.room, new.timezone),
     ):
         (refusals if refused else changes).append(change)
     return RepublicationPlan(changes=tuple(changes), refusals=tuple(refusals))
@@ -69,8 +71,20 @@ def _words(name: str) -> str:
     return name.removesuffix("_bp").removesuffix("_ms").replace("_", " ")
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+def _edit(name: str, was: Any, now: Any, zone: str) -> str:
+    """Return an edit as people read it: times as they are at the place, lengths with their unit."""
+    return f"{_words(name)} {_shown(name, was, zone)} -> {_shown(name, now, zone)}"
+
+
+def _shown(name: str, value: Any, zone: str) -> str:
+    if value is None:
+        return "none"
+    if name.endswith("_at"):
+        return local_time(moment_of(value), zone)
+    if name.endswith("_ms"):
+        minutes, seconds = divmod(value / 1000, 60)
+        return f"{minutes:.0f} min {seconds:g} s" if minutes else f"{seconds:g} s"
+    return str(value)
 
 
 def _codes(items: Sequence[Quota | TicketType | Tier]) -> list[str]:
@@ -108,7 +122,7 @@ def _quotas(old: tuple[Quota, ...], new: tuple[Quota, ...]) -> Iterator[tuple[st
 
 
 def _ticket_types(
-    old: tuple[TicketType, ...], new: tuple[TicketType, ...]
+    old: tuple[TicketType, ...], new: tuple[TicketType, ...], zone: str
 ) -> Iterator[tuple[str, bool]]:
     yield from _order("ticket type", _codes(old), _codes(new))
     wanted = {kind.code: kind for kind in new}
@@ -124,18 +138,20 @@ def _ticket_types(
         ):
             before, after = getattr(was, name), getattr(now, name)
             if before != after:
-                yield f"{what}: {_words(name)} {_shown(before)} -> {_shown(after)}", False
-        yield from _tiers(what, was.tiers, now.tiers)
+                yield f"{what}: {_edit(name, before, after, zone)}", False
+        yield from _tiers(what, was.tiers, now.tiers, zone)
 
 
-def _room(old: Room, new: Room) -> Iterator[tuple[str, bool]]:
+def _room(old: Room, new: Room, zone: str) -> Iterator[tuple[str, bool]]:
     for name in Room.__struct_fields__:
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
-            yield f"waiting room: {_words(name)} {_shown(was)} -> {_shown(now)}", False
+            yield f"waiting room: {_edit(name, was, now, zone)}", False
 
 
-def _tiers(kind: str, old: tuple[Tier, ...], new: tuple[Tier, ...]) -> Iterator[tuple[str, bool]]:
+def _tiers(
+    kind: str, old: tuple[Tier, ...], new: tuple[Tier, ...], zone: str
+) -> Iterator[tuple[str, bool]]:
     yield from _order(f"{kind}: tier", _codes(old), _codes(new))
     wanted = {tier.code: tier for tier in new}
     for was in old:
@@ -152,7 +168,7 @@ def _tiers(kind: str, old: tuple[Tier, ...], new: tuple[Tier, ...]) -> Iterator[
         for name in ("price", "name", "starts_at", "ends_at"):
             before, after = getattr(was, name), getattr(now, name)
             if before != after:
-                yield f"{what}: {_words(name)} {_shown(before)} -> {_shown(after)}", False
+                yield f"{what}: {_edit(name, before, after, zone)}", False
 
 
 def _seats(old: tuple[Section, ...], new: tuple[Section, ...]) -> Iterator[tuple[str, bool]]:

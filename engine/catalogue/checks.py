@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.catalogue.document import EventDocument
 from engine.catalogue.moments import Moment, parse_moment, parse_zone
+from engine.catalogue.notices import wrong_offset
 from engine.catalogue.problems import Problems, nearest, shown
 from engine.catalogue.reading import sound
 from engine.core.currencies import EXPONENTS, minor_units
@@ -28,9 +30,12 @@ class Checks:
     def __init__(self, document: EventDocument, problems: Problems) -> None:
         self.problems = problems
         self.now = datetime.now(UTC)
+        self.notices: list[str] = []
+        self._zones: list[ZoneInfo] = []  # of the venue and of all dates
         event, venue = document.event, document.venue
         self.currency = event.currency if sound(event) else ""
         self.zone = self.time_zone(venue.timezone, "venue.timezone") if sound(venue) else None
+        self._zones = self._all_zones(document)
         if self.currency and sound(self.currency) and self.currency not in EXPONENTS:
             known = nearest(self.currency.upper(), EXPONENTS)
             self.add(
@@ -74,22 +79,34 @@ class Checks:
             self.add(path, str(error))
             return None
 
-    def moment(self, text: str | None, path: str) -> Moment | None:
-        """Return a time."""
+    def _all_zones(self, document: EventDocument) -> list[ZoneInfo]:
+        zones = [] if self.zone is None else [self.zone]
+        for _, item in sound_items(document.occurrences, "occurrences"):
+            with contextlib.suppress(ValueError):  # named where the date is checked
+                if item.timezone is not None and sound(item.timezone):
+                    zones.append(parse_zone(item.timezone))
+        return zones
+
+    def moment(self, text: str | None, path: str, zone: ZoneInfo | None = None) -> Moment | None:
+        """Return a time; ``zone``: of the place that it is for, where that is one."""
         if text is None or not sound(text):
             return None
         try:
-            return parse_moment(text)
+            moment = parse_moment(text)
         except ValueError as error:
             self.add(path, str(error))
             return None
+        wrong = wrong_offset(moment, self._zones if zone is None else [zone])
+        if wrong:
+            self.notices.append(f"{path}: {wrong}")
+        return moment
 
     def window(
         self, holder: object, start: str, end: str, path: str, zone: ZoneInfo | None = None
     ) -> tuple[Moment | None, Moment | None]:
         """Return two times of ``holder`` by their names; the second must be after the first."""
-        first = self.moment(getattr(holder, start), f"{path}.{start}")
-        last = self.moment(getattr(holder, end), f"{path}.{end}")
+        first = self.moment(getattr(holder, start), f"{path}.{start}", zone)
+        last = self.moment(getattr(holder, end), f"{path}.{end}", zone)
         zone = zone or self.zone
         if first and last and zone and last.at(self.now, zone) <= first.at(self.now, zone):
             self.add(f"{path}.{end}", f"is not after {start}")

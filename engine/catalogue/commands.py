@@ -17,13 +17,12 @@ from engine.catalogue.document import OCCURRENCES_MAX
 from engine.catalogue.files import read_event
 from engine.catalogue.load import Loaded
 from engine.catalogue.load import load as load_catalogue
+from engine.catalogue.naming import find_occurrences
 from engine.catalogue.publish import Publication, publish_occurrence
 from engine.catalogue.seat_maps import newest_seat_map, read_seat_map
 from engine.catalogue.seating_plan import write_plan
 from engine.catalogue.stadium import stadium
 from engine.core.errors import ConflictError, NotFoundError
-from engine.core.ids import is_id
-from engine.db.events import Event, Occurrence
 from engine.db.organizations import Organization
 from engine.db.session import sessions
 from engine.db.venues import Venue
@@ -147,7 +146,7 @@ async def _venue(session: AsyncSession, name: str) -> Venue:
 @click.argument("name")
 @click.option("--all", "every", is_flag=True, help="All occurrences of the event.")
 def publish(name: str, every: bool) -> None:
-    """Put NAME on sale: an event's slug, or an occurrence's id.
+    """Put NAME on sale: an event's slug, EVENT/KEY, or an occurrence's id.
 
     After an edit, publish again: what may change in mid-sale is applied, all or
     nothing; the rest is refused by name.
@@ -173,32 +172,23 @@ async def _publish(settings: Settings, name: str, *, every: bool) -> list[str]:
 
 
 async def _occurrences(session: AsyncSession, name: str, *, every: bool) -> list[UUID]:
-    if is_id(name):
-        return [UUID(name)]
-    event = await session.scalar(select(Event).where(Event.slug == name))
-    if event is None:
-        known = await session.scalars(select(Event.slug).order_by(Event.slug).limit(10))
-        listed = ", ".join(known) or "none: `onsale load EVENT.yaml` makes one"
-        raise NotFoundError(f"there is no event or occurrence {name}; there are {listed}")
-    found = (
-        await session.execute(
-            select(Occurrence.id, Occurrence.key)
-            .where(Occurrence.event_id == event.id)
-            .order_by(Occurrence.starts_at, Occurrence.key)
-        )
-    ).all()
+    found = await find_occurrences(session, name)
     if len(found) > 1 and not every:
-        listed = "".join(f"\n  {row.id.hex} ({row.key})" for row in found)
+        listed = "".join(f"\n  {one}" for one in found)
         raise ConflictError(
             f"event {name} has {len(found)} occurrences: name one by its id, or give --all{listed}"
         )
-    return [row.id for row in found]
+    return [one.id for one in found]
 
 
 def _outcome(done: Publication) -> list[str]:
     place = f"{done.event} {done.key}: occurrence {done.occurrence} (shard {done.shard:02d})"
     if done.outcome == "unchanged":
-        return [f"{place}: unchanged, version {done.version}"]
-    sold = f"{done.seats:,} seats" + (f" and {done.general:,} standing" if done.general else "")
-    lines = [f"{place}: {done.outcome} with {sold}, version {done.version}"]
-    return lines + [f"  {change}" for change in done.changes]
+        lines = [f"{place}: unchanged, version {done.version}"]
+    else:
+        standing = f" and {done.general:,} standing" if done.general else ""
+        sold = f"{done.seats:,} seats{standing}"
+        lines = [f"{place}: {done.outcome} with {sold}, version {done.version}"]
+    lines += [f"  {change}" for change in done.changes]
+    lines += [f"  {label}: {moment}" for label, moment in done.times]
+    return lines + [f"  Note: {notice}" for notice in done.notices]

@@ -14,11 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.catalogue.catalogue import Catalogue, CatalogueOccurrence, CatalogueRoom
 from engine.catalogue.changes import plan_republication
+from engine.catalogue.intents import begun
 from engine.catalogue.load_ticketing import load_ticketing
 from engine.catalogue.moments import Moment
+from engine.catalogue.notices import occurrence_notices
 from engine.catalogue.seat_maps import newest_seat_map, store_seat_map
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.catalogue.upsert import Upserts
+from engine.catalogue.windows import check_windows
 from engine.core.errors import ConflictError
 from engine.core.ids import new_id
 from engine.core.snapshot import Snapshot
@@ -200,25 +203,31 @@ class _Loading:
             .where(Occurrence.event_id == event.id, Occurrence.key == item.key)
             .with_for_update()
         )
-        on_sale = None if found is None else (await latest_snapshot(self.session, found.id))[1]
+        on_sale = None if found is None else await self._on_sale(found.id)
         first = self.now if found is None else found.created_at
         policies = self.catalogue.policies
+
+        def at(moment: Moment) -> datetime:
+            return moment.at(first, item.zone)
+
+        check_windows(self.catalogue, item, at)
+        self.notices += occurrence_notices(self.catalogue, item, at)
         values = {
             "event_id": event.id,
             "venue_id": venue.id,
             "seat_map_id": None if seat_map is None else seat_map.id,
             "key": item.key,
-            "starts_at": item.starts_at.at(first, item.zone),
-            "ends_at": item.ends_at.at(first, item.zone),
+            "starts_at": at(item.starts_at),
+            "ends_at": at(item.ends_at),
             "timezone": item.zone.key,
-            "sale_starts_at": item.sale_starts_at.at(first, item.zone),
-            "sale_ends_at": item.sale_ends_at.at(first, item.zone),
+            "sale_starts_at": at(item.sale_starts_at),
+            "sale_ends_at": at(item.sale_ends_at),
             "hold_ttl_ms": policies.hold_ttl_ms,
             "hold_ttl_ms_max": policies.hold_ttl_ms_max,
             "payment_window_ms": policies.payment_window_ms,
             "max_per_order": policies.max_per_order,
             "max_per_buyer": policies.max_per_buyer,
-            **_room(self.catalogue.room, lambda moment: moment.at(first, item.zone)),
+            **_room(self.catalogue.room, at),
         }
         if found is None:
             occurrence_id = UUID(new_id())
@@ -234,7 +243,7 @@ class _Loading:
             self.upserts,
             self.catalogue,
             occurrence,
-            at=lambda moment: moment.at(first, item.zone),
+            at=at,
             on_sale=on_sale is not None,
         )
         if on_sale is not None:
@@ -242,6 +251,11 @@ class _Loading:
         return LoadedOccurrence(
             id=occurrence.id.hex, key=occurrence.key, published=on_sale is not None
         )
+
+    async def _on_sale(self, occurrence_id: UUID) -> Snapshot | None:
+        """Return what is on sale; of a first publication that was not finished, what may be."""
+        _, published = await latest_snapshot(self.session, occurrence_id)
+        return published or await begun(self.session, occurrence_id)
 
     async def _check_sale(self, occurrence: Occurrence, on_sale: Snapshot) -> None:
         """Refuse what could not be republished, so that the tables never hold it."""

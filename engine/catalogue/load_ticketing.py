@@ -188,19 +188,19 @@ class _Ticketing:
             select(Allocation).where(Allocation.occurrence_id == self.occurrence.id)
         )
         for item in self.catalogue.allocations:
-            rows[item.code] = self.upserts.put(
-                Allocation,
-                rows.get(item.code),
-                {
-                    "occurrence_id": self.occurrence.id,
-                    "code": item.code,
-                    "name": item.name,
-                    "purpose": item.purpose,
-                    "quota_id": None if item.quota is None else quotas[item.quota].id,
-                    "quantity": item.quantity,
-                    "release_at": self._at(item.release_at),
-                },
-            )
+            found, release_at = rows.get(item.code), self._at(item.release_at)
+            values = {
+                "occurrence_id": self.occurrence.id,
+                "code": item.code,
+                "name": item.name,
+                "purpose": item.purpose,
+                "quota_id": None if item.quota is None else quotas[item.quota].id,
+                "quantity": item.quantity,
+                "release_at": release_at,
+            }
+            if found is not None and found.release_at != release_at:
+                values["status"] = "active"  # put off: the new time counts
+            rows[item.code] = self.upserts.put(Allocation, found, values)
         wanted = {item.code for item in self.catalogue.allocations}
         for code, row in rows.items():
             if code not in wanted:

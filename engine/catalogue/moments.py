@@ -27,7 +27,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     clock: time | None = None
 
     def at(self, first: datetime, zone: ZoneInfo) -> datetime:
-        """Return the time for an occurrence that was first loaded at ``first``."""
+        """Return the time for an occurrence that was first loaded at ``first``.
+
+        A local time that the clocks skip is as much later, one that they show
+        twice is the first of the two.
+        """
         if self.absolute is not None:
             return self.absolute
         moment = first.astimezone(zone) + timedelta(days=self.days)

@@ -32,7 +32,7 @@ class Problems:
     def add(self, path: str, message: str) -> None:
         """Note one mistake."""
         if len(self.found) < PROBLEMS_MAX:
-            self.found.append(Problem(path, message))
+            self.found.append(Problem(_printable(path), _printable(message)))
         else:
             self.unlisted += 1
 
@@ -65,6 +65,27 @@ class InvalidDocumentError(InvalidRequestError):
         self.problems = tuple(problems.found)
 
 
+def unstorable(text: str) -> str | None:
+    """Return what is in a text that no database and no answer can hold; None: nothing."""
+    if "\0" in text:
+        return "a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "half a character (a lone surrogate)"
+    return None
+
+
+def _printable(text: str) -> str:
+    """Return a text as one line that any terminal can show."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for character in text
+    )
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return `` (did you mean "x"?)`` for the known name that looks most like ``name``, or ""."""
     close = difflib.get_close_matches(str(name)[:100], list(known), n=1, cutoff=0.6)
@@ -73,5 +94,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """Return ``value`` as a short text for a message."""
-    text = repr(value) if not isinstance(value, dict | list) else type(value).__name__
+    try:
+        text = repr(value) if not isinstance(value, dict | list) else type(value).__name__
+    except ValueError:  # a number of thousands of digits
+        text = "a very large number"
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - fits a line

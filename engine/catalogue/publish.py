@@ -9,22 +9,25 @@ from uuid import UUID
 
 import msgspec
 from redis.asyncio import Redis
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from engine.catalogue.changes import plan_republication
-from engine.catalogue.numbers import continue_numbers
+from engine.catalogue import intents
+from engine.catalogue.intents import publishing
+from engine.catalogue.notices import past_notices
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
-from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError
-from engine.core.ids import new_id
+from engine.core.errors import ConflictError, NotFoundError
 from engine.core.snapshot import Snapshot
-from engine.db.events import Event, Occurrence, SeatMapSnapshot
-from engine.db.outbox import Outbox
-from engine.store import inspection, publication
+from engine.core.times import local_time, moment_of
+from engine.db.events import Event, Occurrence
+from engine.store import layout
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publication did. ``changes``: sentences; ``version`` counts the publications."""
+    """What a publication did. ``changes``: sentences; ``version`` counts the publications.
+
+    ``times``: a label and a time as people at the venue read it. ``notices``: what
+    is allowed and may not be meant.
+    """
 
     occurrence: str
     event: str
@@ -35,6 +38,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     seats: int
     general: int
     changes: tuple[str, ...] = ()
+    times: tuple[tuple[str, str], ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 async def publish_occurrence(
@@ -42,50 +47,45 @@ async def publish_occurrence(
 ) -> Publication:
     """Publish an occurrence, or republish it after an edit; without one nothing changes.
 
-    The snapshot is kept in PostgreSQL for ever. Redis is told before the
-    transaction commits: when the commit fails, publishing again finds the sale
-    as it is and goes on from there.
+    The snapshot is kept in PostgreSQL for ever. What happens when the process is
+    killed anywhere in between: :mod:`engine.catalogue.intents`.
 
     Raises :class:`NotFoundError`; :class:`ConflictError` naming what cannot be
     published or edited in mid-sale; :class:`OccurrenceUnknownError` when the
     sale is gone from Redis and must be rebuilt.
     """
-    async with sessions.begin() as session:
-        occurrence = await session.scalar(
-            select(Occurrence).where(Occurrence.id == occurrence_id).with_for_update()
-        )
-        if occurrence is None:
-            raise NotFoundError(f"there is no occurrence {occurrence_id.hex}")
-        event = await session.get_one(Event, occurrence.event_id)
+    async with publishing(sessions, occurrence_id) as mine:
+        event, occurrence = await _rows(mine, occurrence_id)
         _check_status(event, occurrence)
-        version, previous = await latest_snapshot(session, occurrence.id)
-        if previous is not None:
-            await _check_alive(client, previous.occurrence)
-        snapshot = await build_snapshot(
-            session, occurrence.id, now=datetime.now(UTC), previous=previous
-        )
-        check_sellable(snapshot)
-        if snapshot == previous:
-            return _publication(event, occurrence, snapshot, version, "unchanged")
-        if previous is None:
-            await continue_numbers(session, client, occurrence.shard)
-            changes = await _publish(client, snapshot, occurrence.shard)
-            await _announce(session, event, occurrence)
-        else:
-            changes = _allowed_changes(previous, snapshot)
-            await publication.republish(client, snapshot)
-        session.add(
-            SeatMapSnapshot(
-                id=UUID(new_id()),
-                occurrence_id=occurrence.id,
-                version=version + 1,
-                document=msgspec.to_builtins(snapshot),
+        await intents.close(mine, client, occurrence)
+        running = await intents.on_sale(client, occurrence.shard, occurrence.id)
+        if running is None:
+            await intents.check_new(mine, occurrence)
+        async with mine.begin() as session:
+            version, previous = await latest_snapshot(session, occurrence.id)
+            wanted = await build_snapshot(
+                session, occurrence.id, now=datetime.now(UTC), previous=previous or running
             )
-        )
+            check_sellable(wanted)
+            if wanted == previous:
+                return _publication(event, occurrence, wanted, version, "unchanged")
+            known = previous or running
+            changes = () if known is None else intents.allowed_changes(known, wanted)
+            layout.lay_out(wanted)  # raises for what is too large
+            await intents.begin(session, occurrence.id, wanted)
+        version = await intents.carry_out(mine, client, occurrence, wanted)
         outcome: Literal["published", "republished"] = (
             "published" if previous is None else "republished"
         )
-        return _publication(event, occurrence, snapshot, version + 1, outcome, changes)
+        return _publication(event, occurrence, wanted, version, outcome, changes)
+
+
+async def _rows(sessions: intents.Sessions, occurrence_id: UUID) -> tuple[Event, Occurrence]:
+    async with sessions() as session:
+        occurrence = await session.get(Occurrence, occurrence_id)
+        if occurrence is None:
+            raise NotFoundError(f"there is no occurrence {occurrence_id.hex}")
+        return await session.get_one(Event, occurrence.event_id), occurrence
 
 
 def check_sellable(snapshot: Snapshot) -> None:
@@ -126,53 +126,6 @@ def _check_status(event: Event, occurrence: Occurrence) -> None:
             raise ConflictError(f"the {what} is {status}: it cannot be published")
 
 
-async def _check_alive(client: Redis, occurrence: str) -> None:
-    try:
-        await inspection.shard_of(client, occurrence)
-    except OccurrenceUnknownError as error:
-        # publishing again would put sold seats back on sale
-        raise OccurrenceUnknownError(
-            f"occurrence {occurrence} was published, but its sale is gone from Redis:"
-            f" restore it with `onsale rebuild {occurrence}`"
-        ) from error
-
-
-def _allowed_changes(previous: Snapshot, snapshot: Snapshot) -> tuple[str, ...]:
-    plan = plan_republication(previous, snapshot)
-    if plan.refusals:
-        raise ConflictError(
-            "the sale is running: " + "; ".join(plan.refusals), refusals=plan.refusals
-        )
-    return plan.changes
-
-
-async def _publish(client: Redis, snapshot: Snapshot, shard: int) -> tuple[str, ...]:
-    try:
-        await publication.publish(client, snapshot, shard=shard)
-    except ConflictError:
-        # an earlier publication reached Redis and did not commit: carry on from what is on sale
-        on_sale = await inspection.read_snapshot(client, snapshot.occurrence)
-        changes = _allowed_changes(on_sale, snapshot)
-        if changes:
-            await publication.republish(client, snapshot)
-        return changes
-    return ()
-
-
-async def _announce(session: AsyncSession, event: Event, occurrence: Occurrence) -> None:
-    if event.status == "draft":
-        event.status = "published"
-        session.add(
-            Outbox(
-                id=UUID(new_id()),
-                organization_id=event.organization_id,
-                kind="event.published",
-                payload={"event": event.id.hex, "occurrence": occurrence.id.hex},
-            )
-        )
-    occurrence.status = "published"
-
-
 def _publication(
     event: Event,
     occurrence: Occurrence,
@@ -192,4 +145,20 @@ def _publication(
         seats=seats,
         general=general,
         changes=changes,
+        times=_times(snapshot),
+        notices=tuple(past_notices(snapshot, datetime.now(UTC))),
+    )
+
+
+def _times(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    moments = {
+        "begins": snapshot.starts_at,
+        "ends": snapshot.ends_at,
+        "sale begins": snapshot.sale_starts_at,
+        "sale ends": snapshot.sale_ends_at,
+    }
+    if snapshot.room.on:
+        moments["line opens"] = snapshot.room.opens_at or snapshot.sale_starts_at
+    return tuple(
+        (label, local_time(moment_of(ms), snapshot.timezone)) for label, ms in moments.items()
     )

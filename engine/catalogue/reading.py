@@ -7,13 +7,13 @@ place, so that the checks across members can go on with what is sound.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from typing import Any, Final, TypeVar, cast
 
 import yaml
 from msgspec import inspect
 
-from engine.catalogue.problems import Problems, nearest, shown
+from engine.catalogue.plain_yaml import UnclearNumber, parse
+from engine.catalogue.problems import Problems, nearest, shown, unstorable
 
 BYTES_MAX = 2 * 1024 * 1024
 T = TypeVar("T")
@@ -34,37 +34,6 @@ def sound(*values: object) -> bool:
     return all(value is not BROKEN for value in values)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain scalars only: no times, no octal, no ``yes``; no member twice."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as declared by the base class
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                mark = node.value[index][0].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", mark)
-        return super().construct_mapping(node, deep=deep)
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
-for _tag, _pattern, _first in (
-    ("null", r"~|null|", ["~", "n", ""]),
-    ("bool", r"true|false", list("tf")),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first
-    )
-
-
 def read_yaml(kind: type[T], data: bytes, problems: Problems) -> T:
     """Return the document as a ``kind``, noting every mistake with its path."""
     return read_value(kind, _parsed(data, problems), problems)
@@ -80,7 +49,7 @@ def _parsed(data: bytes, problems: Problems) -> Any:
         problems.add("", f"is larger than {BYTES_MAX // 1024**2} MiB")
         return BROKEN
     try:
-        return yaml.load(data, _Loader)  # noqa: S506 - derived from SafeLoader
+        return parse(data)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         problems.add("", f"is not YAML: {' '.join(str(error).split())}")
         return BROKEN
@@ -159,30 +128,37 @@ def _mistake(kind: inspect.Type, value: Any, said: str) -> str:
     if isinstance(kind, inspect.BoolType):
         return "" if isinstance(value, bool) else f"must be true or false, not {shown(value)}"
     if isinstance(kind, inspect.IntType | inspect.FloatType):
-        whole = isinstance(kind, inspect.IntType)
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            return f"must be a {'whole ' * whole}number, not {shown(value)}"
-        return _range_mistake(kind, value)
+        return _number_mistake(kind, value)
     raise TypeError(f"a document has no members of type {kind!r}")
+
+
+def _number_mistake(kind: inspect.IntType | inspect.FloatType, value: Any) -> str:
+    whole = isinstance(kind, inspect.IntType)
+    if isinstance(value, UnclearNumber):
+        return value.advice
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return f"must be a {'whole ' * whole}number, not {shown(value)}"
+    return _range_mistake(kind, value)
 
 
 def _text_mistake(kind: inspect.StrType, value: Any, said: str) -> str:
     if not isinstance(value, str):
         quotes = "" if isinstance(value, dict | list) or "in quotes" in said else ": quote it"
         return f"must be {said or 'text'}, not {shown(value)}{quotes}"
-    if "\0" in value:
-        return "holds a NUL character, which cannot be stored"
+    if (character := unstorable(value)) is not None:
+        return f"holds {character}, which cannot be stored"
     if kind.min_length is not None and len(value) < kind.min_length:
         return "must not be empty"
     if kind.max_length is not None and len(value) > kind.max_length:
         return f"has {len(value):,} characters, more than {kind.max_length:,}"
-    if kind.pattern is not None and not re.search(kind.pattern, value):
+    if kind.pattern is not None and not re.fullmatch(kind.pattern, value):
         return f"must be {said}, not {shown(value)}"
     return ""
 
 
 def _range_mistake(kind: inspect.IntType | inspect.FloatType, value: float) -> str:
     low, high = kind.ge, kind.le
-    if (low is not None and value < low) or (high is not None and value > high):
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    if not inside:  # as no comparison is true of what is not a number
         return f"must be from {low:,} to {high:,}, not {shown(value)}"
     return ""

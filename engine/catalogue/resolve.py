@@ -24,6 +24,7 @@ from engine.catalogue.document import (
     OccurrenceDocument,
     PoliciesDocument,
 )
+from engine.catalogue.limits import check_plan, check_tiers
 from engine.catalogue.moments import Moment, parse_duration
 from engine.catalogue.problems import Problems, shown
 from engine.catalogue.reading import sound
@@ -58,6 +59,10 @@ def resolve(
     if len(occurrences) * len(types) > TYPES_OF_ALL_OCCURRENCES_MAX:
         most = f"{TYPES_OF_ALL_OCCURRENCES_MAX:,}"
         checks.add("occurrences", f"times ticket_types are more than {most}: split the file")
+    kinds = resolve_kinds(document.venue, index, checks)
+    allocations = resolve_allocations(document.allocations, index, quotas, checks)
+    check_plan(plan, kinds, checks)
+    check_tiers(types, checks)
     return Catalogue(
         organization=document.organization,
         venue=document.venue,
@@ -69,12 +74,12 @@ def resolve(
         policies=policies,
         room=resolve_waiting_room(document.waiting_room, occurrences, checks),
         plan=plan,
-        kinds=resolve_kinds(document.venue, index, checks),
+        kinds=kinds,
         occurrences=occurrences,
         ticket_types=types,
         quotas=quotas,
-        allocations=resolve_allocations(document.allocations, index, quotas, checks),
-        notices=tuple(_notices(types, quotas, plan)),
+        allocations=allocations,
+        notices=(*checks.notices, *_notices(types, quotas, plan)),
     )
 
 

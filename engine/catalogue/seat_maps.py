@@ -55,14 +55,23 @@ async def store_seat_map(
     focus: FocusDocument | None,
     advance: Callable[[int], None],
 ) -> tuple[SeatMap, bool]:
-    """Return the venue's newest map, and whether it had to be written as a new version.
+    """Return the venue's map that is this plan, and whether it was written as a new version.
+
+    Events with different plans may share a venue: a version that was there before
+    is used again.
 
     ``advance`` is told the number of seats written since its last call.
     """
     newest = await newest_seat_map(session, venue_id)
     wanted = digest(plan, kinds, focus)
-    if newest is not None and newest.digest == wanted:
-        return newest, False
+    same = await session.scalar(
+        select(SeatMap)
+        .where(SeatMap.venue_id == venue_id, SeatMap.digest == wanted)
+        .order_by(SeatMap.version)
+        .limit(1)
+    )
+    if same is not None:
+        return same, False
     seat_map = SeatMap(
         id=UUID(new_id()),
         venue_id=venue_id,

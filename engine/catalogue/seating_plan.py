@@ -8,15 +8,17 @@ read itself (areas, labels, uuids, members that nobody has heard of) is kept in
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 
 import msgspec
 
-from engine.catalogue.problems import Problems, nearest, shown
+from engine.catalogue.problems import Problems, nearest, shown, unstorable
+from engine.store import layout
 
 BYTES_MAX = 64 * 1024 * 1024
-CATEGORIES_MAX = 200
+CATEGORIES_MAX = layout.CATEGORIES_MAX  # each is a printable byte in the store
 ZONES_MAX = 2_000
 ROWS_MAX = 1_000  # of a zone
 SEATS_MAX = 1_000  # of a row
@@ -25,6 +27,8 @@ TEXT_MAX = 200
 GUID_MAX = 64  # buyers name seats by it, see engine.sale.requests.Guid
 COORDINATE_MAX = 1_000_000
 
+_NUMBER_MAX = 2**53  # beyond it readers of JSON disagree
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -167,10 +171,26 @@ def _decoded(data: bytes, problems: Problems) -> Any:
     if _NUL.search(data):
         problems.add("", "holds a NUL character (\\u0000), which cannot be stored")
     try:
-        return msgspec.json.decode(data)
+        decoded = msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         problems.add("", f"is not JSON: {error}")
         return {"name": "", "categories": [], "zones": []}
+    if _LONG_NUMBER.search(data):
+        _check_numbers(decoded, problems)
+    return decoded
+
+
+def _check_numbers(decoded: Any, problems: Problems) -> None:
+    """Note numbers that cannot be stored, also in members that are only kept."""
+    left = [("", decoded)]
+    while left:
+        path, node = left.pop()
+        if isinstance(node, dict):
+            left += [(f"{path}.{name}" if path else name, item) for name, item in node.items()]
+        elif isinstance(node, list):
+            left += [(f"{path}[{index}]", item) for index, item in enumerate(node)]
+        elif isinstance(node, int) and not -_NUMBER_MAX <= node <= _NUMBER_MAX:
+            problems.add(path, "is too large a number")
 
 
 class _Reader:
@@ -301,6 +321,9 @@ class _Reader:
         node = members.pop(name)
         if not isinstance(node, str):
             self.problems.add(at, f"must be text, not {shown(node)}")
+            return ""
+        if (character := unstorable(node)) is not None:
+            self.problems.add(at, f"holds {character}, which cannot be stored")
             return ""
         if len(node) > length_max or not (node or empty):
             self.problems.add(at, f"must have {int(not empty)} to {length_max} characters")

@@ -171,7 +171,8 @@ def _section(index: int, places: list[Row[Any]], blocked: set[str]) -> sale.Sect
     )
 
 
-def _still_aside(now: datetime) -> tuple[Any, ...]:
+def still_aside(now: datetime) -> tuple[Any, ...]:
+    """Return the conditions for an allocation that is set aside at ``now``."""
     return (
         Allocation.status == "active",
         or_(Allocation.release_at.is_(None), Allocation.release_at > now),
@@ -183,7 +184,7 @@ async def _blocked_seats(session: AsyncSession, occurrence_id: UUID, now: dateti
         select(SeatRecord.guid)
         .join(AllocationSeat, AllocationSeat.seat_id == SeatRecord.id)
         .join(Allocation, Allocation.id == AllocationSeat.allocation_id)
-        .where(Allocation.occurrence_id == occurrence_id, *_still_aside(now))
+        .where(Allocation.occurrence_id == occurrence_id, *still_aside(now))
     )
     return set(await session.scalars(query))
 
@@ -196,7 +197,7 @@ async def _set_aside(
         .where(
             Allocation.occurrence_id == occurrence_id,
             Allocation.quota_id.is_not(None),
-            *_still_aside(now),
+            *still_aside(now),
         )
         .group_by(Allocation.quota_id)
     )

@@ -59,6 +59,12 @@ class OccurrenceUnknownError(NotFoundError):
     code, title = "occurrence_unknown", "This occurrence is not published"
 
 
+class OccurrenceUnreadableError(OccurrenceUnknownError):
+    """What Redis has of the occurrence is damaged or half there: it cannot be sold from."""
+
+    code, title = "occurrence_unreadable", "This occurrence cannot be read at this moment"
+
+
 class HoldUnknownError(NotFoundError):
     """No such hold, or it is another buyer's."""
 
@@ -186,9 +192,13 @@ class OverloadedError(OnsaleError):
 
 
 class StoreUnavailableError(OnsaleError):
-    """Redis cannot be reached; whether the command took effect is unknown: repeat it as it was."""
+    """Redis cannot be reached; whether the command took effect is unknown: repeat it as it was.
+
+    ``answered``: Redis could be reached, but not run this command.
+    """
 
     code, status, title = "store_unavailable", 503, "The sale cannot be reached at this moment"
+    answered = False
 
 
 class IdempotencyMismatchError(OnsaleError):

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Index,
     SmallInteger,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -133,6 +134,22 @@ class Occurrence(Base):
         ),
         Index("ix_occurrences_starts_at", "starts_at"),
     )
+
+
+class PublicationIntent(Base):
+    """A publication that was begun: ``document`` may have reached Redis, whole, in part or not.
+
+    It is written before Redis is touched, and taken away when the publication is
+    in :class:`SeatMapSnapshot`; whoever finds one finishes it (ADR 0014).
+    """
+
+    __tablename__ = "publication_intents"
+
+    occurrence_id: Mapped[uuid.UUID] = mapped_column(
+        Uuid, ForeignKey("occurrences.id"), primary_key=True
+    )
+    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[Moment] = mapped_column(server_default=func.now())
 
 
 class SeatMapSnapshot(Base):

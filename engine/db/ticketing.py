@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.db.base import Amount, Base, Id, Moment, one_of
@@ -117,7 +117,8 @@ class TicketTypeQuota(Base):
 class Allocation(Base):
     """Seats (:class:`AllocationSeat`) or ``quantity`` of a quota, set aside until released.
 
-    An active one whose ``release_at`` has passed counts as released.
+    An active one whose ``release_at`` has passed counts as released; a worker
+    puts it on sale (:mod:`engine.catalogue.releases`) and makes it so.
     """
 
     __tablename__ = "allocations"
@@ -143,6 +144,11 @@ class Allocation(Base):
         one_of("status", ALLOCATION_STATUSES),
         CheckConstraint("(quota_id IS NULL) = (quantity IS NULL)", name="quantity_of_quota"),
         CheckConstraint("quantity >= 1", name="quantity_range"),
+        Index(
+            "ix_allocations_release_at_active",
+            "release_at",
+            postgresql_where=text("status = 'active'"),
+        ),
     )
 
 

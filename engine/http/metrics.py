@@ -54,6 +54,11 @@ FLUSHES = Definition("batch_flushes", "Round trips to the store with commands of
 COMMANDS = Definition("batch_commands", "Commands of the sale sent to the store.")
 WAITING = Definition("batch_waiting", "Commands waiting for the next flush.", "gauge")
 BACKLOG = Definition("backlog_records", "Records not yet in PostgreSQL.", "largest")
+UNREADABLE = Definition(
+    "occurrences_unreadable",
+    "Published occurrences that cannot be read and are left out.",
+    "largest",
+)
 SAMPLES = (
     LIVE_SOCKETS,
     LIVE_DROPPED,
@@ -65,6 +70,7 @@ SAMPLES = (
     COMMANDS,
     WAITING,
     BACKLOG,
+    UNREADABLE,
 )
 
 _WORD = 8

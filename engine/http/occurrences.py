@@ -20,11 +20,11 @@ async def list_occurrences(call: Call) -> web.Response:
     """Answer with the published occurrences, the next one first."""
     query: PageQuery = call.query
     published = await call.request.app[SALE].occurrences()
-    snapshots = sorted((one.snapshot for one in published), key=views.order_of)
+    now_ms = call.request.app[CLOCK].ms()
+    snapshots = views.listed((one.snapshot for one in published), now_ms)
     start = _start([snapshot.occurrence for snapshot in snapshots], query.cursor)
     page = snapshots[start : start + query.limit]
     more = start + query.limit < len(snapshots)
-    now_ms = call.request.app[CLOCK].ms()
     return answer(
         OccurrencePage(
             items=[views.summary(snapshot, now_ms) for snapshot in page],
@@ -74,7 +74,7 @@ async def read_event(call: Call) -> web.Response:
 
 async def _events(call: Call) -> list[list[Snapshot]]:
     published = await call.request.app[SALE].occurrences()
-    return views.by_event(one.snapshot for one in published)
+    return views.by_event((one.snapshot for one in published), call.request.app[CLOCK].ms())
 
 
 def _start(ids: list[str], cursor: str | None) -> int:

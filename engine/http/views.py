@@ -77,10 +77,13 @@ def counts(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> dict[str
     }
 
 
-def by_event(snapshots: Iterable[Snapshot]) -> list[list[Snapshot]]:
-    """Return the occurrences of each event, the next one first; events by their next one."""
+def by_event(snapshots: Iterable[Snapshot], now_ms: int = 0) -> list[list[Snapshot]]:
+    """Return the occurrences of each event as :func:`listed`; events by their first one.
+
+    Without ``now_ms`` nothing counts as over.
+    """
     found: dict[str, list[Snapshot]] = {}
-    for snapshot in sorted(snapshots, key=order_of):
+    for snapshot in listed(snapshots, now_ms):
         found.setdefault(snapshot.event, []).append(snapshot)
     return list(found.values())
 
@@ -96,9 +99,17 @@ def event_view(occurrences: Sequence[Snapshot], now_ms: int) -> EventView:
     )
 
 
-def order_of(snapshot: Snapshot) -> tuple[int, str]:
-    """Return the sort key of lists: by start, then by id."""
-    return snapshot.starts_at, snapshot.occurrence
+def listed(snapshots: Iterable[Snapshot], now_ms: int) -> list[Snapshot]:
+    """Return them as lists have them: the next one first; behind, those over, the last one first.
+
+    One that has begun and is not over counts as the next.
+    """
+
+    def place(snapshot: Snapshot) -> tuple[bool, int, str]:
+        over = snapshot.ends_at <= now_ms
+        return over, -snapshot.starts_at if over else snapshot.starts_at, snapshot.occurrence
+
+    return sorted(snapshots, key=place)
 
 
 def _ticket_type(

@@ -15,6 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from engine.core.documents import Order
+from engine.core.errors import OccurrenceUnknownError
 from engine.payments.provider import Intent, PaymentProvider
 from engine.persist import dead_letters
 from engine.persist.backlog import read_backlog
@@ -78,15 +79,24 @@ class Audit:
             if occurrence not in shards:
                 reports.append(await self._missing(occurrence))
                 continue
-            report = await self._look(occurrence, shards[occurrence])
-            for _ in range(LOOKS_MAX - 1):
-                if report.ok:
-                    break
-                await asyncio.sleep(_LOOK_AGAIN_S)
-                await self._look_at_money(occurrences)
-                report = report.confirmed_by(await self._look(occurrence, shards[occurrence]))
-            reports.append(report)
+            try:
+                with inspection.readable(occurrence):
+                    reports.append(await self._report(occurrence, shards[occurrence], occurrences))
+            except OccurrenceUnknownError as error:  # the others are looked at all the same
+                check = Check(name="readable", examined=1)
+                check.fail(occurrence, str(error))
+                reports.append(Report(occurrence=occurrence, checks=[check]))
         return reports
+
+    async def _report(self, occurrence: str, shard: int, occurrences: list[str]) -> Report:
+        report = await self._look(occurrence, shard)
+        for _ in range(LOOKS_MAX - 1):
+            if report.ok:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            await self._look_at_money(occurrences)
+            report = report.confirmed_by(await self._look(occurrence, shard))
+        return report
 
     async def unpublished(self) -> list[str]:
         """Return the occurrences that have orders in PostgreSQL and are not in Redis."""

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import asyncpg
 import click
@@ -31,19 +30,6 @@ class _Servers(NamedTuple):
     settings: Settings
     client: Redis
     pool: asyncpg.Pool[Any]
-
-
-class OccurrenceId(click.ParamType[str]):
-    """An occurrence's id, with or without dashes."""
-
-    name = "occurrence"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return 32 hex digits."""
-        try:
-            return UUID(str(value)).hex
-        except ValueError:
-            self.fail(f"{value!r} is not an id: 32 hex digits are wanted", param, ctx)
 
 
 @asynccontextmanager
@@ -91,7 +77,7 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
 
 
 @click.command()
-@click.argument("occurrence", type=OccurrenceId(), required=False)
+@click.argument("occurrence", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
 @click.option("--no-wait", is_flag=True, help="Leave out what is not written yet; say how much.")
 @click.option(
@@ -105,7 +91,7 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
 def audit(occurrence: str | None, as_json: bool, no_wait: bool, wait_s: float) -> None:
     """Prove that Redis, PostgreSQL and the payment provider agree.
 
-    Looks at OCCURRENCE (an id), or at all that are published. Exit code 1 when
+    Looks at OCCURRENCE (by any of its names), or at all that are published. Exit code 1 when
     anything does not agree.
     """
     _run(_audit(occurrence, as_json=as_json, wait_s=0.0 if no_wait else wait_s, strict=not no_wait))
@@ -144,12 +130,12 @@ async def _audit(occurrence: str | None, *, as_json: bool, wait_s: float, strict
 
 
 @click.command()
-@click.argument("occurrence", type=OccurrenceId())
+@click.argument("occurrence")
 @click.option(
     "--force", is_flag=True, help="Also while it is on sale and not paused, or with records parked."
 )
 def rebuild(occurrence: str, force: bool) -> None:
-    """Restore OCCURRENCE (an id) in Redis from PostgreSQL and the streams.
+    """Restore OCCURRENCE in Redis from PostgreSQL and the streams.
 
     It is off sale until that is done. Run `onsale audit` afterwards.
     """
@@ -177,10 +163,10 @@ async def _rebuild(occurrence: str, *, force: bool) -> int:
 
 
 @click.command()
-@click.argument("occurrence", type=OccurrenceId())
+@click.argument("occurrence")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def fairness(occurrence: str, as_json: bool) -> None:
-    """Count who came in ahead of the turn in the line of OCCURRENCE (an id).
+    """Count who came in ahead of the turn in the line of OCCURRENCE.
 
     Reckoned from the line's records in PostgreSQL. Exit code 1 when anybody did.
     """

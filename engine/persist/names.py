@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from engine.core.errors import OccurrenceUnknownError
+from engine.core.set_aside import least_blocked
 from engine.core.snapshot import Section, Snapshot
 from engine.persist.tables import Connected
 from engine.store import inspection
@@ -109,12 +110,18 @@ class NamesCache:
 
 
 async def read_snapshot(connection: Connected, occurrence: str) -> Snapshot:
-    """Return the newest snapshot in PostgreSQL. Raises ``ValueError`` when there is none."""
-    document = await connection.fetchval(
-        "SELECT document::text FROM seat_map_snapshots WHERE occurrence_id = $1"
-        " ORDER BY version DESC LIMIT 1",
+    """Return the newest snapshot in PostgreSQL. Raises ``ValueError`` when there is none.
+
+    Of a publication that was begun and not finished somebody may have bought
+    already, so it counts; set aside is only what both set aside.
+    """
+    documents = await connection.fetch(
+        "(SELECT document::text FROM publication_intents WHERE occurrence_id = $1)"
+        " UNION ALL (SELECT document::text FROM seat_map_snapshots WHERE occurrence_id = $1"
+        " ORDER BY version DESC LIMIT 1)",
         occurrence,
     )
-    if document is None:
+    if not documents:
         raise ValueError(f"occurrence {occurrence} has no snapshot: it was never published")
-    return msgspec.json.decode(document, type=Snapshot)
+    newest, *older = [msgspec.json.decode(row["document"], type=Snapshot) for row in documents]
+    return least_blocked(newest, older[0]) if older else newest

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from engine.core.errors import OnsaleError
+from engine.core.errors import OccurrenceUnknownError, OnsaleError, StoreUnavailableError
+from engine.core.failing import FailingOccurrences
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.settlement import AGAIN_MS, Settlement
 from engine.store.codes import Code
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_MAX = 200  # deadlines a script call
 _SWEEPS_MAX = 50  # calls for one occurrence in one round
+_OF_ONE = (StoreUnavailableError, OccurrenceUnknownError, ValueError, TypeError, LookupError)
 _CLOSING_MAX = 16  # orders that are closed at the provider at the same time
 
 
@@ -27,13 +29,28 @@ class Expiry:
         self._commands = commands
         self._occurrences = occurrences
         self._settlement = settlement
+        self._failing = FailingOccurrences("expiry")
         self._closing = asyncio.Semaphore(_CLOSING_MAX)
 
     async def run_once(self) -> int:
-        """Look at every occurrence once. Returns how many holds and orders were ended."""
+        """Look at every occurrence once. Returns how many holds and orders were ended.
+
+        One in which that fails does not stop the others. Raises
+        ``StoreUnavailableError`` when the store is away.
+        """
         ended = 0
-        for published in await self._occurrences.all():
-            ended += await self._sweep(published)
+        known = await self._occurrences.all()
+        self._failing.keep({published.snapshot.occurrence for published in known})
+        for published in known:
+            occurrence = published.snapshot.occurrence
+            try:
+                ended += await self._sweep(published)
+            except _OF_ONE as error:
+                if isinstance(error, StoreUnavailableError) and not error.answered:
+                    raise
+                self._failing.failed(occurrence, error)
+            else:
+                self._failing.went_well(occurrence)
         return ended
 
     async def _sweep(self, published: Published) -> int:

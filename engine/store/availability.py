@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from engine.core.errors import OccurrenceUnknownError
 from engine.store import keys
 from engine.store.client import mget
+from engine.store.inspection import readable
 from engine.store.packing import unpack
 
 
@@ -43,38 +44,39 @@ async def read_availability(
     sections. What is read belongs together: it is one transaction.
     Raises ``OccurrenceUnknownError``.
     """
-    prefix = keys.prefix(shard, occurrence)
-    names = [f"{prefix}:{name}" for name in ("stock", "conf", "clock", "versions")]
-    stock_packed, conf_packed, clock_packed, touched = await mget(client, names)
-    if stock_packed is None or conf_packed is None or touched is None:
-        raise OccurrenceUnknownError
-    versions = dict(enumerate(unpack(touched)))
-    if known is None:
-        wanted = list(range(sections))
-    else:
-        wanted = [section for section, at in versions.items() if at > known.get(section, 0)]
-    strings: list[bytes] = []
-    if wanted:
-        # again with the sections, in one step: version, counts and seats of one moment
-        names = [f"{prefix}:seats:{section}" for section in wanted]
-        stock_again, touched_again, *found = await mget(
-            client, [f"{prefix}:stock", f"{prefix}:versions", *names]
+    with readable(occurrence):
+        prefix = keys.prefix(shard, occurrence)
+        names = [f"{prefix}:{name}" for name in ("stock", "conf", "clock", "versions")]
+        stock_packed, conf_packed, clock_packed, touched = await mget(client, names)
+        if stock_packed is None or conf_packed is None or touched is None:
+            raise OccurrenceUnknownError
+        versions = dict(enumerate(unpack(touched)))
+        if known is None:
+            wanted = list(range(sections))
+        else:
+            wanted = [section for section, at in versions.items() if at > known.get(section, 0)]
+        strings: list[bytes] = []
+        if wanted:
+            # again with the sections, in one step: version, counts and seats of one moment
+            names = [f"{prefix}:seats:{section}" for section in wanted]
+            stock_again, touched_again, *found = await mget(
+                client, [f"{prefix}:stock", f"{prefix}:versions", *names]
+            )
+            strings = [string or b"" for string in found]
+            stock_packed = stock_again or stock_packed
+            fetched = set(wanted)
+            now = dict(enumerate(unpack(touched_again or touched)))
+            # a section that changed between the two reads was not fetched: it is not known yet
+            versions = {
+                section: now[section] if section in fetched else before
+                for section, before in versions.items()
+            }
+        stock: list[int] = unpack(stock_packed)
+        return Availability(
+            version=stock[0],
+            configuration=unpack(conf_packed)[b"version"],
+            paused=bool(clock_packed and unpack(clock_packed)[0]),
+            free=stock[1::4],
+            sections=dict(zip(wanted, strings, strict=True)),
+            versions=versions,
         )
-        strings = [string or b"" for string in found]
-        stock_packed = stock_again or stock_packed
-        fetched = set(wanted)
-        now = dict(enumerate(unpack(touched_again or touched)))
-        # a section that changed between the two reads was not fetched: it is not known yet
-        versions = {
-            section: now[section] if section in fetched else before
-            for section, before in versions.items()
-        }
-    stock: list[int] = unpack(stock_packed)
-    return Availability(
-        version=stock[0],
-        configuration=unpack(conf_packed)[b"version"],
-        paused=bool(clock_packed and unpack(clock_packed)[0]),
-        free=stock[1::4],
-        sections=dict(zip(wanted, strings, strict=True)),
-        versions=versions,
-    )

@@ -52,7 +52,8 @@ async def run_script(client: Redis, name: str, prefix: str, argument: bytes) -> 
     try:
         reply = await client.evalsha(script.sha, 1, prefix, argument)
     except NoScriptError:
-        reply = await client.eval(script.text, 1, prefix, argument)
+        await client.script_load(script.text)
+        reply = await client.evalsha(script.sha, 1, prefix, argument)
     return unpack(cast("bytes", reply))
 
 

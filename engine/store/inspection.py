@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from engine.core.documents import Hold, Order
-from engine.core.errors import OccurrenceUnknownError
+from engine.core.errors import OccurrenceUnknownError, OccurrenceUnreadableError
 from engine.core.snapshot import Snapshot
 from engine.store import keys
 from engine.store.client import get, hgetall, mget
+from engine.store.packed_snapshots import decode_snapshot
 from engine.store.packing import unpack
 
+NO_SHARD: Final = -1  # of an entry that names none: no occurrence lives there
 _PAGE = 500
 _order = msgspec.msgpack.Decoder(Order)
 _hold = msgspec.msgpack.Decoder(Hold)
-_snapshot = msgspec.msgpack.Decoder(Snapshot)
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,41 +51,75 @@ class SaleClock(msgspec.Struct, frozen=True, kw_only=True):
     paused_ms: int
 
 
+@contextmanager
+def readable(occurrence: str) -> Iterator[None]:
+    """Raise :class:`OccurrenceUnreadableError` for a document that is not what it should be.
+
+    That is one of another Redis type, or one that cannot be decoded. When the
+    server is away its own error passes.
+    """
+    try:
+        yield
+    except ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        raise _unreadable(occurrence, error) from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _unreadable(occurrence, error) from error
+
+
+def _unreadable(occurrence: str, error: Exception) -> OccurrenceUnreadableError:
+    return OccurrenceUnreadableError(
+        f"what Redis has of occurrence {occurrence} cannot be read ({error}):"
+        f" restore it with `onsale rebuild {occurrence} --force`"
+    )
+
+
 async def published(client: Redis) -> dict[str, int]:
-    """Return all occurrences that are published, with their shards."""
+    """Return all occurrences that are published, with their shards (``NO_SHARD``: none named)."""
     found = await hgetall(client, keys.OCCURRENCES)
-    return {name.decode(): int(shard) for name, shard in found.items()}
+    return {name.decode(errors="replace"): _shard(shard) for name, shard in found.items()}
+
+
+def _shard(stored: bytes) -> int:
+    return int(stored) if stored.isdigit() and int(stored) < keys.SHARD_COUNT else NO_SHARD
 
 
 async def shard_of(client: Redis, occurrence: str) -> int:
     """Return the shard of an occurrence. Raises ``OccurrenceUnknownError``."""
-    shard = await client.hget(keys.OCCURRENCES, occurrence)
+    shard = cast("bytes | None", await client.hget(keys.OCCURRENCES, occurrence))
     if shard is None:
         raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-    return int(shard)
+    return _shard(shard)
 
 
 async def read_snapshot(client: Redis, occurrence: str) -> Snapshot:
     """Return the snapshot the sale runs on. Raises ``OccurrenceUnknownError``."""
-    shard = await shard_of(client, occurrence)
-    packed = await get(client, f"{keys.prefix(shard, occurrence)}:snapshot")
-    if packed is None:
-        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-    return _snapshot.decode(packed)
+    return await read_snapshot_at(client, await shard_of(client, occurrence), occurrence)
+
+
+async def read_snapshot_at(client: Redis, shard: int, occurrence: str) -> Snapshot:
+    """Return the same of an occurrence that may not be listed yet."""
+    with readable(occurrence):
+        packed = await get(client, f"{keys.prefix(shard, occurrence)}:snapshot")
+        if packed is None:
+            raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+        return await asyncio.to_thread(decode_snapshot, packed)
 
 
 async def read_configuration(client: Redis, shard: int, occurrence: str) -> Configuration:
     """Return the scripts' configuration. Raises ``OccurrenceUnknownError``."""
-    prefix = keys.prefix(shard, occurrence)
-    packed, withdrawn = await mget(client, [f"{prefix}:conf", f"{prefix}:withdrawn"])
-    if packed is None and withdrawn is not None:
-        raise OccurrenceUnknownError(
-            f"occurrence {occurrence} is off sale because it is being rebuilt: unless that goes on,"
-            f" run `onsale rebuild {occurrence}` again"
-        )
-    if packed is None:
-        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-    return unpack_configuration(packed)
+    with readable(occurrence):
+        prefix = keys.prefix(shard, occurrence)
+        packed = await get(client, f"{prefix}:conf")
+        if packed is None and await get(client, f"{prefix}:withdrawn") is not None:
+            raise OccurrenceUnknownError(
+                f"occurrence {occurrence} is off sale because it is being rebuilt: unless that goes"
+                f" on, run `onsale rebuild {occurrence}` again"
+            )
+        if packed is None:
+            raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+        return unpack_configuration(packed)
 
 
 def unpack_configuration(packed: bytes) -> Configuration:
@@ -98,23 +136,24 @@ def unpack_configuration(packed: bytes) -> Configuration:
 async def read_counters(client: Redis, shard: int, occurrence: str) -> list[Counter]:
     """Return every counter as it stands."""
     configuration = await read_configuration(client, shard, occurrence)
-    packed = await get(client, f"{keys.prefix(shard, occurrence)}:stock")
-    if packed is None:
-        raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-    stock: list[int] = unpack(packed)
-    return [
-        Counter(
-            key=name,
-            capacity=capacity,
-            free=stock[i * 4 + 1],
-            held=stock[i * 4 + 2],
-            sold=stock[i * 4 + 3],
-            blocked=stock[i * 4 + 4],
-        )
-        for i, (name, capacity) in enumerate(
-            zip(configuration.names, configuration.capacities, strict=True)
-        )
-    ]
+    with readable(occurrence):
+        packed = await get(client, f"{keys.prefix(shard, occurrence)}:stock")
+        if packed is None:
+            raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+        stock: list[int] = unpack(packed)
+        return [
+            Counter(
+                key=name,
+                capacity=capacity,
+                free=stock[i * 4 + 1],
+                held=stock[i * 4 + 2],
+                sold=stock[i * 4 + 3],
+                blocked=stock[i * 4 + 4],
+            )
+            for i, (name, capacity) in enumerate(
+                zip(configuration.names, configuration.capacities, strict=True)
+            )
+        ]
 
 
 async def read_seats(client: Redis, shard: int, occurrence: str) -> list[bytes]:
@@ -129,9 +168,10 @@ async def read_seats(client: Redis, shard: int, occurrence: str) -> list[bytes]:
 
 async def read_clock(client: Redis, shard: int, occurrence: str) -> SaleClock:
     """Return how the sale clock differs from the wall clock."""
-    packed = await get(client, f"{keys.prefix(shard, occurrence)}:clock")
-    since, total, *_ = unpack(packed) if packed else (0, 0)
-    return SaleClock(paused_since=since, paused_ms=total)
+    with readable(occurrence):
+        packed = await get(client, f"{keys.prefix(shard, occurrence)}:clock")
+        since, total, *_ = unpack(packed) if packed else (0, 0)
+        return SaleClock(paused_since=since, paused_ms=total)
 
 
 async def read_deadlines(client: Redis, shard: int, occurrence: str) -> dict[str, int]:

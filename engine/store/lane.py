@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+import math
+import re
+import time
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio.connection import AbstractConnection, parse_url
@@ -20,6 +23,10 @@ log = logging.getLogger(__name__)
 
 _REPLY_TIMEOUT_S = 5.0  # a batch takes a few ms; a server that is silent so long is gone
 _CONNECT_TIMEOUT_S = 2.0
+_REPORT_S = 1.0  # between two lines of log on failing commands
+# How the server begins what it says of itself (READONLY, MISCONF, NOREPLICAS, BUSY, ...); what a
+# script does wrong is told in a sentence.
+_SERVER_STATE = re.compile(r"(?!WRONGTYPE)[A-Z]{2,}\b")
 
 Request = Sequence[Any]
 
@@ -67,6 +74,7 @@ class Lane:
     def __init__(self, url: str) -> None:
         self._options = parse_url(url)
         self._connection: AbstractConnection | None = None
+        self._reported_s = -math.inf
         self.flushes = 0
         self.requests = 0
 
@@ -76,52 +84,62 @@ class Lane:
         Raises what the connection raises: then it must be dropped, and what had
         been sent may or may not have run.
         """
-        replies = await self._call(groups)
-        again: list[Group] = []
-        for group, reply in zip(groups, replies, strict=True):
+        forgotten = []
+        for group, reply in await self._call(groups):
             if isinstance(reply, NoScriptError):
-                again.append(group)
-            elif isinstance(reply, ResponseError):
-                await self._single_out(group, reply)
+                forgotten.append(group)
             else:
-                _soon(group, reply)
-        if not again:
+                await self._give(group, reply)
+        if not forgotten:
             return
-        # The server has forgotten the scripts, and so has run nothing of these: send whole texts,
-        # which it also remembers, so that it may forget again at any moment.
-        for group, reply in zip(again, await self._call(again, "EVAL"), strict=True):
-            if isinstance(reply, ResponseError):
-                await self._single_out(group, reply)
-            else:
-                _soon(group, reply)
+        # The server has run nothing of these. The text of a script is sent once, however many
+        # requests wait for it.
+        names = {group.command for group in forgotten}
+        for group, reply in await self._call(forgotten, load=names):
+            await self._give(group, reply)
 
-    async def _single_out(self, group: Group, error: ResponseError) -> None:
+    async def _give(self, group: Group, reply: Any) -> None:
+        """Give the callers of a group what the server said."""
+        if not isinstance(reply, ResponseError):
+            _soon(group, reply)
+        elif len(group.requests) > 1 and _is_of_a_request(reply):
+            await self._single_out(group)
+        else:
+            self._report(group, reply)
+            failure = StoreUnavailableError(retry_after_s=1)
+            failure.answered = True
+            group.fail(failure)
+
+    async def _single_out(self, group: Group) -> None:
         """Run the requests of a script that failed, and so changed nothing, one by one."""
-        if len(group.requests) == 1:
-            log.error("command %s failed: %s", group.command, error)
-            group.fail(StoreUnavailableError(retry_after_s=1))
-            return
         singles = []
         for request, receiver in zip(group.requests, group.receivers, strict=True):
             single = Group(group.command, group.prefix)
             single.requests, single.receivers = [request], [receiver]
             singles.append(single)
-        for single, reply in zip(singles, await self._call(singles, "EVAL"), strict=True):
-            if isinstance(reply, ResponseError):
-                await self._single_out(single, reply)
-            else:
-                _soon(single, reply)
+        for single, reply in await self._call(singles):
+            await self._give(single, reply)
 
-    async def _call(self, groups: list[Group], command: str = "EVALSHA") -> list[Any]:
+    def _report(self, group: Group, error: ResponseError) -> None:
+        """Log a failure: one line a second, whatever number of requests fails."""
+        now_s = time.monotonic()
+        if now_s - self._reported_s >= _REPORT_S:
+            self._reported_s = now_s
+            log.error("command %s failed: %s", group.command, error)
+
+    async def _call(
+        self, groups: list[Group], load: Collection[str] = ()
+    ) -> list[tuple[Group, Any]]:
+        """Send the groups by the digests of their scripts, after the texts of ``load``."""
         connection = await self._connected()
         self.flushes += 1
-        commands = []
+        commands: list[Any] = [("SCRIPT", "LOAD", scripts.SCRIPTS[name].text) for name in load]
         for group in groups:
             self.requests += len(group.requests)
-            script = scripts.SCRIPTS[group.command]
-            code = script.sha if command == "EVALSHA" else script.text
-            commands.append((command, code, 1, group.prefix, pack(group.requests)))
-        return await self._exchange(connection, commands)
+            sha = scripts.SCRIPTS[group.command].sha
+            commands.append(("EVALSHA", sha, 1, group.prefix, pack(group.requests)))
+        replies = await self._exchange(connection, commands)
+        return list(zip(groups, replies[len(load) :], strict=True))
 
     async def _exchange(self, connection: AbstractConnection, commands: list[Any]) -> list[Any]:
         async with asyncio.timeout(_REPLY_TIMEOUT_S):
@@ -168,6 +186,15 @@ def _has_ended(connection: Any) -> bool:
     """Tell whether the server has closed a connection on which no reply is awaited."""
     reader: asyncio.StreamReader | None = connection._reader  # noqa: SLF001 - it does not tell
     return reader is None or reader.at_eof() or reader.exception() is not None
+
+
+def _is_of_a_request(error: ResponseError) -> bool:
+    """Tell whether one request of a batch may be what failed, and the others not.
+
+    When the server can run nothing now (no memory, a replica, a disk that is full), asking for
+    each request on its own would only add to its troubles.
+    """
+    return type(error) is ResponseError and not _SERVER_STATE.match(str(error))
 
 
 def _soon(group: Group, reply: bytes) -> None:

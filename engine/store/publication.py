@@ -1,7 +1,9 @@
 """Puts an occurrence on sale, and applies edits to one that is.
 
 The catalogue decides which edits are allowed in mid-sale; here they are carried
-out, by one script each, all or nothing.
+out, by one script each, all or nothing. Only where very many seats are set aside
+or released there are several: each leaves a snapshot in Redis that says exactly
+what is set aside, so whoever goes on sees from it what is left to do.
 """
 
 from __future__ import annotations
@@ -10,12 +12,21 @@ import msgspec
 from redis.asyncio import Redis
 
 from engine.core.errors import ConflictError, OccurrenceUnknownError
+from engine.core.set_aside import blocked_seats, with_blocked
 from engine.core.snapshot import Snapshot
 from engine.store import keys, layout, waiting
 from engine.store.client import run_one, run_script
 from engine.store.codes import Code
-from engine.store.inspection import read_configuration, read_snapshot, shard_of
+from engine.store.inspection import (
+    read_configuration,
+    read_seats,
+    read_snapshot,
+    shard_of,
+)
 from engine.store.packing import pack
+
+SEATS_A_STEP = 5_000  # set aside or released by one script: below its limit, and some 20 ms
+_NAMED = 20  # seats that a refusal lists
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +68,7 @@ async def publish(client: Redis, snapshot: Snapshot, *, shard: int) -> Published
     )
     answer = await run_script(client, "publish", keys.prefix(shard, snapshot.occurrence), argument)
     # also when it was published before: a publisher may have died before this line
-    await client.hset(keys.OCCURRENCES, snapshot.occurrence, str(shard))
-    await client.incr(keys.CATALOGUE)
+    await announce(client, snapshot.occurrence, shard)
     if answer[0] == Code.CONFLICT:
         raise ConflictError(
             f"occurrence {snapshot.occurrence} is on sale already: republish it instead"
@@ -66,17 +76,72 @@ async def publish(client: Redis, snapshot: Snapshot, *, shard: int) -> Published
     return Published(occurrence=snapshot.occurrence, shard=shard, version=1)
 
 
+async def announce(client: Redis, occurrence: str, shard: int) -> None:
+    """Let every process see an occurrence as it is published now; doing it again does no harm."""
+    await client.hset(keys.OCCURRENCES, occurrence, str(shard))
+    await client.incr(keys.CATALOGUE)
+
+
 async def republish(client: Redis, snapshot: Snapshot) -> Changes:
     """Apply an edit to an occurrence that is on sale: all of it, or none.
 
     What is derived from ``snapshot``: prices, windows, names and limits for new
-    holds; more capacity; seats and quantities blocked and unblocked. Raises
-    ``ConflictError`` naming what stands in the way.
+    holds; more capacity; seats and quantities blocked and unblocked. Of more
+    than ``SEATS_A_STEP`` seats the first go with everything else, the others
+    follow in steps; those to be set aside are looked at before. Raises
+    ``ConflictError`` naming what stands in the way: then a seat was taken
+    between two steps, or nothing was applied.
     """
     shard = await shard_of(client, snapshot.occurrence)
+    old = await read_snapshot(client, snapshot.occurrence)
+    steps = _steps(old, snapshot)
+    if len(steps) > 1:
+        await _check_free(client, shard, old, snapshot)
+    added: dict[str, int] = {}
+    blocked: list[str] = []
+    unblocked: list[str] = []
+    version = 0
+    for step in steps:
+        done = await _apply(client, shard, old, step)
+        old, version = step, done.version
+        added |= done.added
+        blocked += done.blocked
+        unblocked += done.unblocked
+    await announce(client, snapshot.occurrence, shard)
+    return Changes(version=version, added=added, blocked=blocked, unblocked=unblocked)
+
+
+def _steps(old: Snapshot, new: Snapshot) -> list[Snapshot]:
+    """Return what is published one after the other: ``new``, with ever more of its seats moved."""
+    before, after = blocked_seats(old), blocked_seats(new)
+    moved = [guid for guid in after if guid not in before]
+    moved += [guid for guid in before if guid not in after]
+    steps = []
+    for done in range(SEATS_A_STEP, len(moved), SEATS_A_STEP):
+        to_come = set(moved[done:])
+        aside = (after.keys() - to_come) | (to_come & before.keys())
+        steps.append(with_blocked(new, aside))
+    return [*steps, new]
+
+
+async def _check_free(client: Redis, shard: int, old: Snapshot, new: Snapshot) -> None:
+    """Refuse before the first step what the last would be refused for."""
+    block, _, _, _ = _changed_seats(old, new)
+    states = await read_seats(client, shard, new.occurrence)
+    taken = [
+        pair
+        for pair in zip(block[::2], block[1::2], strict=True)
+        if states[pair[0]][pair[1] : pair[1] + 1] != layout.FREE
+    ]
+    if taken:
+        seats = [number for pair in taken for number in pair]
+        raise ConflictError(_obstacle([Code.CONFLICT, b"block", seats], new, ()))
+
+
+async def _apply(client: Redis, shard: int, old: Snapshot, snapshot: Snapshot) -> Changes:
+    """Apply one step: all of it, or none."""
     prefix = keys.prefix(shard, snapshot.occurrence)
     before = await read_configuration(client, shard, snapshot.occurrence)
-    old = await read_snapshot(client, snapshot.occurrence)
     wanted = layout.counters(snapshot, known=before.names)
     old_blocked = {counter.name: counter.blocked for counter in layout.counters(old)}
     added: dict[str, int] = {}
@@ -113,7 +178,6 @@ async def republish(client: Redis, snapshot: Snapshot) -> Changes:
         raise ConflictError(_obstacle(answer, snapshot, wanted))
     if answer[0] != Code.OK:
         raise ConflictError(f"the edit was refused with code {answer[0]}")
-    await client.incr(keys.CATALOGUE)
     return Changes(version=version, added=added, blocked=blocked, unblocked=unblocked)
 
 
@@ -151,7 +215,10 @@ def _obstacle(answer: list[object], snapshot: Snapshot, stock: tuple[layout.Coun
         for position, _, seat in layout.positions(section)
     }
     seats = which if isinstance(which, list) else []
-    named = ", ".join(guids[pair] for pair in zip(seats[::2], seats[1::2], strict=True))
+    pairs = list(zip(seats[::2], seats[1::2], strict=True))
+    named = ", ".join(guids[pair] for pair in pairs[:_NAMED])
+    if len(pairs) > _NAMED:
+        named += f", and {len(pairs) - _NAMED:,} more"
     if what == b"block":
         return f"these seats are held or sold and cannot be blocked now: {named}"
     return f"these seats are not blocked: {named}"

@@ -15,6 +15,7 @@ from engine.core.snapshot import Snapshot
 from engine.core.waiting import Draw, Queue
 from engine.store import keys
 from engine.store.client import get
+from engine.store.inspection import readable
 from engine.store.packing import pack, unpack
 
 ROSTER_PAGE_MAX = 65_536  # places: 1 MiB
@@ -78,26 +79,29 @@ async def read_queue(client: Redis, shard: int, occurrence: str) -> QueueState:
         pipe.mget(f"{place}:queue", f"{place}:clock")
         pipe.zcard(f"{place}:called")
         pipe.time()
-        (queue, clock), called, (seconds, micros) = await pipe.execute()
+        with readable(occurrence):
+            (queue, clock), called, (seconds, micros) = await pipe.execute()
     if queue is None or clock is None:
         raise OccurrenceUnknownError
     wall = seconds * 1000 + micros // 1000
-    paused_since, paused_ms, *_ = unpack(clock)
-    return QueueState(
-        queue=_queue.decode(queue),
-        paused=paused_since > 0,
-        now_ms=(paused_since or wall) - paused_ms,
-        wall_ms=wall,
-        called=called,
-    )
+    with readable(occurrence):
+        paused_since, paused_ms, *_ = unpack(clock)
+        return QueueState(
+            queue=_queue.decode(queue),
+            paused=paused_since > 0,
+            now_ms=(paused_since or wall) - paused_ms,
+            wall_ms=wall,
+            called=called,
+        )
 
 
 async def read_draw(client: Redis, shard: int, occurrence: str) -> Draw:
     """Return the draw, secret seed included. Raises ``OccurrenceUnknownError``."""
-    packed = await get(client, f"{keys.prefix(shard, occurrence)}:draw")
-    if packed is None:
-        raise OccurrenceUnknownError
-    return _draw.decode(packed)
+    with readable(occurrence):
+        packed = await get(client, f"{keys.prefix(shard, occurrence)}:draw")
+        if packed is None:
+            raise OccurrenceUnknownError
+        return _draw.decode(packed)
 
 
 async def read_roster(client: Redis, shard: int, occurrence: str, start: int, count: int) -> bytes:
@@ -149,5 +153,13 @@ async def read_rooms_on(client: Redis, places: Sequence[str]) -> list[bool]:
     async with client.pipeline(transaction=False) as pipe:
         for place in places:
             pipe.get(f"{place}:clock")
-        clocks = await pipe.execute()
-    return [clock is not None and bool(unpack(clock)[2]) for clock in clocks]
+        clocks = await pipe.execute(raise_on_error=False)
+    return [_is_on(clock) for clock in clocks]
+
+
+def _is_on(clock: Any) -> bool:
+    """Tell whether a clock says that a hold needs a pass; one that cannot be read does not."""
+    try:
+        return isinstance(clock, bytes) and bool(unpack(clock)[2])
+    except (ValueError, TypeError, LookupError):
+        return False

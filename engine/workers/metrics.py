@@ -15,5 +15,10 @@ WORK: Final = Counter("onsale_service_work_total", "Units of work done.", ["serv
 # Rounds that failed and are tried again after a pause.
 FAILURES: Final = Counter("onsale_service_failures_total", "Failed rounds.", ["service"])
 
+# Occurrences that are damaged or half there: everything is done for the others. Look at the log.
+UNREADABLE: Final = Gauge(
+    "onsale_occurrences_unreadable", "Published occurrences that cannot be read and are left out."
+)
+
 # 1 when a service has given up and waits for a person. Alert at once.
 STOPPED: Final = Gauge("onsale_service_stopped", "Whether a service has stopped.", ["service"])

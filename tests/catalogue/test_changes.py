@@ -93,23 +93,33 @@ _NEW_TYPE = replace(_STANDING, code="new", quotas=(1,))
 _NEW_QUOTA = Quota(code="new", name="New", capacity=3)
 
 
+_MIDNIGHT = "Thu 01 Jan 1970 00:00 UTC (UTC+00:00)"
+_A_MINUTE_LATER = "Thu 01 Jan 1970 00:01 UTC (UTC+00:00)"
+
+
 @pytest.mark.parametrize(
     ("values", "change"),
     [
         ({"event_name": "Other"}, "event name: Event -> Other"),
-        ({"sale_ends_at": 8}, "sale ends at: 9 -> 8"),
-        ({"starts_at": 11}, "starts at: 10 -> 11"),
-        ({"hold_ttl_ms": 60_000}, "hold ttl: 420000 -> 60000"),
+        ({"sale_ends_at": 60_000}, f"sale ends at: {_MIDNIGHT} -> {_A_MINUTE_LATER}"),
+        ({"starts_at": 60_000}, f"starts at: {_MIDNIGHT} -> {_A_MINUTE_LATER}"),
+        ({"hold_ttl_ms": 60_000}, "hold ttl: 7 min 0 s -> 1 min 0 s"),
         ({"max_per_order": 4}, "max per order: 10 -> 4"),
         ({"max_per_buyer": 4}, "max per buyer: none -> 4"),
         ({"room": Room(on=True)}, "waiting room: on False -> True"),
-        ({"room": Room(on=False, claim_ms=60_000)}, "waiting room: claim 120000 -> 60000"),
-        ({"room": Room(on=False, opens_at=5)}, "waiting room: opens at none -> 5"),
+        ({"room": Room(on=False, claim_ms=60_000)}, "waiting room: claim 2 min 0 s -> 1 min 0 s"),
+        ({"room": Room(on=False, opens_at=5)}, f"waiting room: opens at none -> {_MIDNIGHT}"),
         (_type(_SEATED, name="Seats"), 'ticket type "seated": name Seated -> Seats'),
         (_type(_SEATED, max_per_buyer=2), 'ticket type "seated": max per buyer none -> 2'),
-        (_type(_SEATED, sale_ends_at=5), 'ticket type "seated": sale ends at none -> 5'),
+        (
+            _type(_SEATED, sale_ends_at=5),
+            f'ticket type "seated": sale ends at none -> {_MIDNIGHT}',
+        ),
         (_tier("full", price=25), 'ticket type "seated": tier "full": price 20 -> 25'),
-        (_tier("early", ends_at=5), 'ticket type "seated": tier "early": ends at none -> 5'),
+        (
+            _tier("early", ends_at=5),
+            f'ticket type "seated": tier "early": ends at none -> {_MIDNIGHT}',
+        ),
         (_tier("early", capacity=6), 'ticket type "seated": tier "early": quantity 5 -> 6'),
         (_type(_SEATED, tiers=(*_SEATED.tiers, _MORE)), 'ticket type "seated": tier "late" added'),
         (_quota(capacity=11), 'quota "standing": capacity 10 -> 11'),

@@ -16,8 +16,10 @@ from engine.persist.audit import Audit, wait_for_backlog
 from engine.persist.consumer import Consumer
 from engine.persist.findings import Report
 from engine.sale.requests import LineRequest
-from engine.store import keys
+from engine.store import keys, publication
 from engine.store.packing import pack, unpack
+from tests.breakages import UNREADABLE
+from tests.houses import small_house
 from tests.persist.conftest import SHARD, STREAM, Database, drain, enter, ordered, record, value_of
 from tests.sale.conftest import Box
 
@@ -104,6 +106,22 @@ async def test_a_sale_in_every_state_agrees(sold: Auditor) -> None:
     assert (report.orders, report.tickets, report.in_flight) == (4, 2, 0)
     assert report.captured > report.refunded > 0
     assert not [check for check in report.checks if check.skipped]
+
+
+@pytest.mark.parametrize(
+    "how", ["no keys", "conf is garbage", "snapshot is cut", "snapshot is a list", "no shard"]
+)
+async def test_an_occurrence_that_cannot_be_read_is_a_finding_and_the_others_are_looked_at(
+    sold: Auditor, how: str
+) -> None:
+    broken = small_house()
+    await publication.publish(sold.client, broken, shard=SHARD)
+    place = keys.prefix(SHARD, broken.occurrence)
+    await UNREADABLE[how](sold.client, place, broken.occurrence)
+    first, second = await sold.audit.run([broken.occurrence, sold.box.occurrence])
+    assert [check.name for check in first.checks if check.failed] == ["readable"]
+    assert broken.occurrence in first.checks[0].findings[0].detail
+    assert second.ok
 
 
 SEAT, STOCK, HOLDS = "seats", "stock", "holds and orders"

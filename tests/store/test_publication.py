@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.catalogue.limits import laid_out
+from engine.catalogue.stadium import stadium
+from engine.core import set_aside
 from engine.core.errors import ConflictError, InvalidRequestError, OccurrenceUnknownError
 from engine.core.ids import new_id
 from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
 from engine.store import inspection, keys, layout, publication
 from engine.store.codes import Code
+from tests.conservation import assert_conserved
 from tests.houses import small_house
 from tests.store.conftest import SHARD, House
 
@@ -207,3 +212,24 @@ def test_shards_are_part_of_every_key() -> None:
     assert keys.prefix(3, "0" * 32) == "{s03}:" + "0" * 32
     assert len(set(keys.STREAMS)) == keys.SHARD_COUNT
     assert new_id() != new_id()
+
+
+async def test_more_seats_than_a_script_takes_are_set_aside_and_released_in_steps(
+    redis_client: Redis,
+) -> None:
+    bowl = await asyncio.to_thread(
+        stadium, 12_000, slug="bowl", occurrences=1, general=0
+    )  # it reads the time zone
+    assert bowl.plan is not None
+    snapshot = edited(laid_out(bowl.plan, {}), occurrence=new_id())
+    await publication.publish(redis_client, snapshot, shard=SHARD)
+    everything = [s.guid for one in snapshot.sections for row in one.rows for s in row.seats]
+    for aside in (everything, [], everything[:7_000]):
+        wanted = set_aside.with_blocked(snapshot, set(aside))
+        before = await inspection.read_configuration(redis_client, SHARD, snapshot.occurrence)
+        changes = await publication.republish(redis_client, wanted)
+        assert changes.version - before.version >= 2
+        assert await inspection.read_snapshot(redis_client, snapshot.occurrence) == wanted
+        counters = await inspection.read_counters(redis_client, SHARD, snapshot.occurrence)
+        assert sum(counter.blocked for counter in counters) == len(aside)
+        await assert_conserved(redis_client, snapshot.occurrence)

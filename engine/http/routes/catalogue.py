@@ -18,7 +18,11 @@ ROUTES: tuple[Route, ...] = (
         handler=occurrences.list_events,
         query=PageQuery,
         errors=(NotFoundError,),
-        answers={200: Answer(description="Events, the next one first.", body=EventPage)},
+        answers={
+            200: Answer(
+                description="Events, the next one first; those over are last.", body=EventPage
+            )
+        },
     ),
     Route(
         method="GET",
@@ -39,7 +43,12 @@ ROUTES: tuple[Route, ...] = (
         handler=occurrences.list_occurrences,
         query=PageQuery,
         errors=(NotFoundError,),
-        answers={200: Answer(description="Occurrences, the next one first.", body=OccurrencePage)},
+        answers={
+            200: Answer(
+                description="Occurrences, the next one first; those over are last.",
+                body=OccurrencePage,
+            )
+        },
     ),
     Route(
         method="GET",
