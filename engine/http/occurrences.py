@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from aiohttp import web
 
 from engine.core.errors import NotFoundError
@@ -11,9 +13,9 @@ from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import EventPage, OccurrencePage, PageQuery
 from engine.http.state import CLOCK, FEEDS, SALE
+from engine.sale import stock
 
-# The list is the same for everybody; a browser may keep it while a page is open.
-_LIST_HEADERS = {"Cache-Control": "public, max-age=2"}
+_LIST_MS = 2_000  # a list is the same for everybody; a browser may keep it while a page is open
 
 
 async def list_occurrences(call: Call) -> web.Response:
@@ -24,13 +26,16 @@ async def list_occurrences(call: Call) -> web.Response:
     start = _start([snapshot.occurrence for snapshot in snapshots], query.cursor)
     page = snapshots[start : start + query.limit]
     more = start + query.limit < len(snapshots)
+    free = await _free(call, page)
     now_ms = call.request.app[CLOCK].ms()
     return answer(
         OccurrencePage(
-            items=[views.summary(snapshot, now_ms) for snapshot in page],
+            items=[
+                views.summary(snapshot, now_ms, free.get(snapshot.occurrence)) for snapshot in page
+            ],
             next=page[-1].occurrence if more else None,
         ),
-        headers=_LIST_HEADERS,
+        headers=_list_headers(page, now_ms),
     )
 
 
@@ -40,7 +45,9 @@ async def read_occurrence(call: Call) -> web.Response:
     published = await app[SALE].published(occurrence)
     picture = await app[FEEDS].of(occurrence).picture()
     return answer(
-        views.occurrence_view(published.snapshot, picture.free, call.request.app[CLOCK].ms())
+        views.occurrence_view(
+            published.snapshot, picture.free, app[CLOCK].ms(), paused=picture.paused
+        )
     )
 
 
@@ -51,13 +58,15 @@ async def list_events(call: Call) -> web.Response:
     start = _start([event[0].event for event in events], query.cursor)
     page = events[start : start + query.limit]
     more = start + query.limit < len(events)
+    shown = [one for event in page for one in event[: views.EVENT_OCCURRENCES_MAX]]
+    free = await _free(call, shown)
     now_ms = call.request.app[CLOCK].ms()
     return answer(
         EventPage(
-            items=[views.event_view(event, now_ms) for event in page],
+            items=[views.event_view(event, now_ms, free) for event in page],
             next=page[-1][0].event if more else None,
         ),
-        headers=_LIST_HEADERS,
+        headers=_list_headers(shown, now_ms),
     )
 
 
@@ -66,8 +75,11 @@ async def read_event(call: Call) -> web.Response:
     name = call.path("event")
     for event in await _events(call):
         if name in {event[0].event_slug, event[0].event}:
+            shown = event[: views.EVENT_OCCURRENCES_MAX]
+            free = await _free(call, shown)
+            now_ms = call.request.app[CLOCK].ms()
             return answer(
-                views.event_view(event, call.request.app[CLOCK].ms()), headers=_LIST_HEADERS
+                views.event_view(event, now_ms, free), headers=_list_headers(shown, now_ms)
             )
     raise NotFoundError("There is no event with this slug on sale: see /v1/events")
 
@@ -75,6 +87,21 @@ async def read_event(call: Call) -> web.Response:
 async def _events(call: Call) -> list[list[Snapshot]]:
     published = await call.request.app[SALE].occurrences()
     return views.by_event(one.snapshot for one in published)
+
+
+async def _free(call: Call, snapshots: Sequence[Snapshot]) -> dict[str, dict[str, int]]:
+    """Return what is free of each occurrence, as far as it could be read."""
+    sale = call.request.app[SALE]
+    published = [await sale.published(snapshot.occurrence) for snapshot in snapshots]
+    found = await sale.readings.of(published)
+    return {occurrence: reading.free for occurrence, reading in found.items()}
+
+
+def _list_headers(snapshots: Iterable[Snapshot], now_ms: int) -> dict[str, str]:
+    """Return for how long a list may be kept: not beyond what the clock changes."""
+    changes = (stock.next_change(snapshot, now_ms) for snapshot in snapshots)
+    kept_ms = min((at - now_ms for at in changes if at is not None), default=_LIST_MS)
+    return {"Cache-Control": f"public, max-age={min(kept_ms, _LIST_MS) // 1000}"}
 
 
 def _start(ids: list[str], cursor: str | None) -> int:

@@ -17,6 +17,8 @@ from engine.sale.waiting.views import QueueView
 from engine.store.remembered import remember
 
 _SERVING_CACHE = "public, max-age=1"  # a CDN asks once a second, however many ask it
+_CHANGING_CACHE = "public, max-age=0"  # the clock is about to change what can be had
+_SOON_MS = 2_000  # a second of a cache, and the age that a board may have
 _DRAW_CACHE = "public, max-age=5"  # until the draw
 _DRAWN_CACHE = "public, max-age=31536000, immutable"  # a draw is made once
 _USED_TICKETS_S = 2 * TICKET_TTL_S  # remembered for longer than any clock lets them live
@@ -62,7 +64,9 @@ async def create_live_ticket(call: Call) -> web.Response:
 async def read_serving(call: Call) -> web.Response:
     """Answer with how the line stands; many askers share one reading and one encoding."""
     board = await call.request.app[SALE].waiting.board(call.path("occurrence"))
-    return shared(call.request, board.body, etag_of(board.body, board.version), _SERVING_CACHE)
+    soon = board.changes_ms is not None and board.changes_ms - board.wall_ms < _SOON_MS
+    cache = _CHANGING_CACHE if soon else _SERVING_CACHE
+    return shared(call.request, board.body, etag_of(board.body, board.version), cache)
 
 
 async def read_draw(call: Call) -> web.Response:

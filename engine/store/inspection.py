@@ -75,6 +75,10 @@ async def read_configuration(client: Redis, shard: int, occurrence: str) -> Conf
     packed = await get(client, f"{keys.prefix(shard, occurrence)}:conf")
     if packed is None:
         raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
+    return _configuration(packed)
+
+
+def _configuration(packed: bytes) -> Configuration:
     # its ticket types are packed on their own and are no text: only the rest is decoded
     values: dict[bytes, Any] = unpack(packed)
     return Configuration(
@@ -86,11 +90,17 @@ async def read_configuration(client: Redis, shard: int, occurrence: str) -> Conf
 
 async def read_counters(client: Redis, shard: int, occurrence: str) -> list[Counter]:
     """Return every counter as it stands."""
-    configuration = await read_configuration(client, shard, occurrence)
-    packed = await get(client, f"{keys.prefix(shard, occurrence)}:stock")
-    if packed is None:
+    prefix = keys.prefix(shard, occurrence)
+    conf, stock = await mget(client, [f"{prefix}:conf", f"{prefix}:stock"])
+    if conf is None or stock is None:
         raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-    stock: list[int] = unpack(packed)
+    return read_counters_of(conf, stock)
+
+
+def read_counters_of(conf: bytes, packed_stock: bytes) -> list[Counter]:
+    """Return every counter of a packed configuration and a packed stock."""
+    configuration = _configuration(conf)
+    stock: list[int] = unpack(packed_stock)
     return [
         Counter(
             key=name,
