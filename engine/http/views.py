@@ -107,13 +107,15 @@ def by_event(snapshots: Iterable[Snapshot]) -> list[list[Snapshot]]:
 
 
 def event_view(
-    occurrences: Sequence[Snapshot], now_ms: int, free: Mapping[str, Mapping[str, int]]
+    occurrences: Sequence[Snapshot],
+    now_ms: int,
+    free: Mapping[str, Mapping[str, int]] | None = None,
 ) -> EventView:
     """Return an event with the first ``EVENT_OCCURRENCES_MAX`` of its occurrences.
 
     ``free``: of each occurrence, as far as it could be read.
     """
-    first = occurrences[0]
+    first, free = occurrences[0], free or {}
     return EventView(
         id=first.event,
         slug=first.event_slug,
