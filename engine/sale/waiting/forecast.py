@@ -16,7 +16,8 @@ _PRIOR_DISPERSION = 0.8  # variance of the tickets a buyer, divided by their mea
 _PRIOR_PEOPLE = 30  # as many outcomes weigh as much as the prior
 _GIVEN_UP = 0.2  # of the stock in carts, comes back on sale
 _SLOWER = 1.25  # the late end of a range is at least so far behind the likely time
-_STEPS_S = 1.0  # the line moves in steps, and is looked at now and then
+_STEP_S = 0.2  # between two calls of the leader
+_STEPS_S = 1.0  # a line that moves in steps, and is looked at now and then, is late by so much
 _SEEN_ENOUGH = 10  # events; of fewer no early end can be told
 _TRICKLE_PER_S = 0.1  # how fast a line moves whose stock is spoken for (waiting/admission.py)
 _FORESEEN = 50  # so many places ahead can be told of then
@@ -45,13 +46,16 @@ class Eta(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 class Limit(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """Something that lets ``room`` people pass at once, and then ``per_s`` on average.
 
-    ``seen``: of how many that average is. ``batch``: of so many all pass within ``batch_s_max``,
-    whatever happens (0: nothing is certain). Of more than ``needed_max`` nothing can be said.
+    ``seen``: of how many that average is. ``bunched``: variance over mean of how many pass in a
+    while: 1 where each goes by itself, about as many as go together where they do. ``batch``: of
+    so many all pass within ``batch_s_max``, whatever happens (0: nothing is certain). Of more than
+    ``needed_max`` nothing can be said.
     """
 
     room: int
     per_s: float
     seen: float
+    bunched: float = 1.0
     batch: int = 0
     batch_s_max: float = 0.0
     needed_max: int | None = None
@@ -59,19 +63,20 @@ class Limit(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     def times(self, needed: int) -> tuple[float, float, float] | None:
         """Return in how many s ``needed`` people beyond the room have passed: from, likely, to.
 
-        Those who pass are taken as a Poisson process; two standard deviations to both sides, and
-        the same for the rate, as far as it was seen.
+        Those who pass are taken as a Poisson process of bunches; two standard deviations to both
+        sides, and the same for the rate. While that was hardly seen, only what is certain is told.
         """
         if self.per_s <= 0 or (self.needed_max is not None and needed > self.needed_max):
             return None
-        spread = 2 * math.sqrt(needed) + 2
+        spread = 2 * (math.sqrt(self.bunched * needed) + self.bunched)
         doubt = 1 + 2 / math.sqrt(self.seen + 1)
+        enough = self.seen >= _SEEN_ENOUGH
         likely_s = needed / self.per_s
+        from_s = max(needed - spread, 0.0) / self.per_s / doubt if enough else 0.0
         to_s = (needed + spread) / self.per_s * doubt
         if self.batch > 0:
-            to_s = max(min(to_s, self.batch_s_max * math.ceil(needed / self.batch)), likely_s)
-        enough = self.seen >= _SEEN_ENOUGH
-        from_s = max(needed - spread, 0.0) / self.per_s / doubt if enough else 0.0
+            certain_s = self.batch_s_max * math.ceil(needed / self.batch)
+            to_s = max(min(to_s, certain_s) if enough else certain_s, likely_s)
         return from_s, likely_s, to_s
 
 
@@ -140,7 +145,9 @@ def eta(
     reached = [limit for limit in limits if places > limit.room]
     if most_calls_per_s <= 0 or (calls_per_s <= 0 and not reached):
         return None
-    from_s = places / most_calls_per_s
+    # where less than one is called a step, the next call may be due this moment
+    slow = most_calls_per_s * _STEP_S < 1
+    from_s = (places - 1 if slow else places) / most_calls_per_s
     likely_s = max(places / calls_per_s, from_s) if calls_per_s > 0 else from_s
     to_s = max(2 * likely_s - from_s, likely_s * _SLOWER, likely_s + _STEPS_S)
     for limit in reached:
