@@ -9,6 +9,7 @@ from aiohttp import web
 from engine.core.errors import NotFoundError
 from engine.core.snapshot import Snapshot
 from engine.http import views
+from engine.http.caching import public_until
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import EventPage, OccurrencePage, PageQuery
@@ -35,7 +36,7 @@ async def list_occurrences(call: Call) -> web.Response:
             ],
             next=page[-1].occurrence if more else None,
         ),
-        headers=_list_headers(page, now_ms),
+        headers=list_headers(page, now_ms),
     )
 
 
@@ -66,7 +67,7 @@ async def list_events(call: Call) -> web.Response:
             items=[views.event_view(event, now_ms, free) for event in page],
             next=page[-1][0].event if more else None,
         ),
-        headers=_list_headers(shown, now_ms),
+        headers=list_headers(shown, now_ms),
     )
 
 
@@ -79,7 +80,7 @@ async def read_event(call: Call) -> web.Response:
             free = await _free(call, shown)
             now_ms = call.request.app[CLOCK].ms()
             return answer(
-                views.event_view(event, now_ms, free), headers=_list_headers(shown, now_ms)
+                views.event_view(event, now_ms, free), headers=list_headers(shown, now_ms)
             )
     raise NotFoundError("There is no event with this slug on sale: see /v1/events")
 
@@ -97,11 +98,11 @@ async def _free(call: Call, snapshots: Sequence[Snapshot]) -> dict[str, dict[str
     return {occurrence: reading.free for occurrence, reading in found.items()}
 
 
-def _list_headers(snapshots: Iterable[Snapshot], now_ms: int) -> dict[str, str]:
+def list_headers(snapshots: Iterable[Snapshot], now_ms: int) -> dict[str, str]:
     """Return for how long a list may be kept: not beyond what the clock changes."""
     changes = (stock.next_change(snapshot, now_ms) for snapshot in snapshots)
-    kept_ms = min((at - now_ms for at in changes if at is not None), default=_LIST_MS)
-    return {"Cache-Control": f"public, max-age={min(kept_ms, _LIST_MS) // 1000}"}
+    first = min((at for at in changes if at is not None), default=None)
+    return {"Cache-Control": public_until(_LIST_MS, now_ms, first)}
 
 
 def _start(ids: list[str], cursor: str | None) -> int:
