@@ -173,7 +173,7 @@ class Line:
         limits: list[Limit] = [pace.cap] if short is None else [pace.cap, short]
         for number in {queue.served + 1, queue.served + 20, queue.served + 150}:
             if number <= queue.count:
-                told = eta(number - queue.served - 1, pace.calls_per_s, most, *limits)
+                told = eta(number - queue.served - 1, pace.calls_per_s, most, limits)
                 if told is not None:
                     self.told.append(Told(self.now_ms, number, told))
 
@@ -252,14 +252,14 @@ def test_when_the_cap_is_full_nobody_is_told_that_they_are_called_at_once() -> N
 
 def test_what_is_told_of_a_full_line_does_not_follow_from_the_rate_alone() -> None:
     cap = Limit(room=0, per_s=0.3, seen=100)
-    told = eta(11, 10.0, 10.0, cap)
+    told = eta(11, 10.0, 10.0, [cap])
     assert told is not None
     assert told.likely_ms == 40_000
-    free = eta(11, 10.0, 10.0, Limit(room=12, per_s=0.3, seen=100))
+    free = eta(11, 10.0, 10.0, [Limit(room=12, per_s=0.3, seen=100)])
     assert free is not None
     assert free.likely_ms == 1_200
     # one who stays outside the room waits for one to leave, even if none has for a while
-    first = eta(0, 0.0, 10.0, cap)
+    first = eta(0, 0.0, 10.0, [cap])
     assert first is not None
     assert first.likely_ms > 3_000
     later = eta(0, 10.0, 10.0, starts_in_ms=60_000)
@@ -272,8 +272,8 @@ def test_of_a_stock_that_is_spoken_for_only_the_next_are_told_a_time() -> None:
     assert stock_limit(1_000, 0, 0, 10.0, people) is None
     short = stock_limit(10, 5, 20, 10.0, people)
     assert short is not None
-    assert eta(0, 10.0, 10.0, short) is not None
-    assert eta(1_000, 10.0, 10.0, short) is None
+    assert eta(0, 10.0, 10.0, [short]) is not None
+    assert eta(1_000, 10.0, 10.0, [short]) is None
     gone = stock_limit(0, 0, 20, 10.0, people)
     assert gone is not None
-    assert eta(0, 10.0, 10.0, gone) is None
+    assert eta(0, 10.0, 10.0, [gone]) is None

@@ -100,19 +100,21 @@ class Board:
 
     def eta(self, ahead: int) -> Eta | None:
         """Return when one with so many ahead in line will be called; None: it cannot be told."""
-        pace = self.pace
-        limits = [pace.cap] if self._short is None else [pace.cap, self._short]
-        starts = max(self.on_sale_ms, self.published.snapshot.sale_starts_at)
         return forecast.eta(
-            *(ahead, pace.calls_per_s, self.most_calls_per_s),
-            *limits,
-            starts_in_ms=max(starts - self.wall_ms, 0),
+            ahead, self.pace.calls_per_s, self.most_calls_per_s, self._limits, self._starts_in_ms
         )
 
     @cached_property
-    def _short(self) -> Limit | None:
+    def _limits(self) -> tuple[Limit, ...]:
+        """What holds the line up beside the rate: the cap, and the stock when it is nearly gone."""
         per_s = min(self.most_calls_per_s, self.pace.calls_per_s)
-        return forecast.stock_limit(self.by_map, self.held, self._undecided, per_s, self.outlook)
+        short = forecast.stock_limit(self.by_map, self.held, self._undecided, per_s, self.outlook)
+        return (self.pace.cap,) if short is None else (self.pace.cap, short)
+
+    @cached_property
+    def _starts_in_ms(self) -> int:
+        starts = max(self.on_sale_ms, self.published.snapshot.sale_starts_at)
+        return max(starts - self.wall_ms, 0)
 
     def chance(self, ahead: int) -> int:
         """Return the chance of one with so many ahead in line, in percent."""

@@ -6,6 +6,7 @@ Pure functions. They estimate, so each says what it takes for granted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
@@ -129,7 +130,7 @@ def eta(
     ahead: int,
     calls_per_s: float,
     most_calls_per_s: float,
-    *limits: Limit,
+    limits: Sequence[Limit] = (),
     starts_in_ms: int = 0,
 ) -> Eta | None:
     """Return when one with so many ahead who are still to be called will be called.
@@ -155,10 +156,11 @@ def eta(
         if found is None:
             return None
         from_s, likely_s, to_s = map(max, (from_s, likely_s, to_s), found)
-    from_ms, likely_ms, to_ms = (
-        round(time_s * 1000) + starts_in_ms for time_s in (from_s, likely_s, to_s)
+    return Eta(
+        likely_ms=round(likely_s * 1000) + starts_in_ms,
+        from_ms=round(from_s * 1000) + starts_in_ms,
+        to_ms=round(to_s * 1000) + starts_in_ms,
     )
-    return Eta(likely_ms=likely_ms, from_ms=from_ms, to_ms=to_ms)
 
 
 def stock_limit(free: int, held: int, takers: int, per_s: float, outlook: Outlook) -> Limit | None:
