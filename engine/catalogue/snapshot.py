@@ -18,6 +18,7 @@ from engine.catalogue.seat_maps import seat_map_of, seat_places
 from engine.core import snapshot as sale
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.money import Fees
+from engine.core.rows import sitting_order
 from engine.core.snapshot import Snapshot
 from engine.db.events import Event, Occurrence, SeatMapSnapshot
 from engine.db.ticketing import (
@@ -151,24 +152,27 @@ def _section(index: int, places: list[Row[Any]], blocked: set[str]) -> sale.Sect
     return sale.Section(
         name=places[0].section or f"Section {index + 1}",
         rows=tuple(
-            sale.Row(
-                name=group[0].row,
-                seats=tuple(
-                    sale.Seat(
-                        guid=place.guid,
-                        number=place.number,
-                        x=round(place.section_x + (place.row_x or 0.0) + place.x, 3),
-                        y=round(place.section_y + (place.row_y or 0.0) + place.y, 3),
-                        category=place.category_position,
-                        kind=place.kind,
-                        blocked=place.guid in blocked,
-                    )
-                    for place in group
-                ),
-            )
+            sale.Row(name=group[0].row, seats=tuple(_row_seats(group, blocked)))
             for group in (list(found) for _, found in groupby(places, attrgetter("row_id")))
         ),
     )
+
+
+def _row_seats(places: list[Row[Any]], blocked: set[str]) -> list[sale.Seat]:
+    """Return a row's seats in the order in which people sit, which a plan need not list them in."""
+    seats = [
+        sale.Seat(
+            guid=place.guid,
+            number=place.number,
+            x=round(place.section_x + (place.row_x or 0.0) + place.x, 3),
+            y=round(place.section_y + (place.row_y or 0.0) + place.y, 3),
+            category=place.category_position,
+            kind=place.kind,
+            blocked=place.guid in blocked,
+        )
+        for place in places
+    ]
+    return sitting_order(seats, lambda seat: (seat.x, seat.y))
 
 
 def still_aside(now: datetime) -> tuple[Any, ...]:

@@ -7,9 +7,15 @@ nothing here is a float.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from engine.core.currencies import EXPONENTS
+
 BASIS_POINTS = 10_000
+_SIGNS: Final = {"EUR": "€", "GBP": "£"}  # those that mean one currency only
+_NO_BREAK: Final = "\u00a0"
 
 
 class Fees(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +39,22 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     payment_fee: int
     tax: int
     total: int
+
+
+def display(amount: int, currency: str) -> str:
+    """Return an amount in minor units as people read it: (4500, "EUR") -> "€45.00".
+
+    The decimals are those of the minor unit (ISO 4217), which is what amounts are counted in;
+    other tables, of how many decimals people usually write, have fewer for some currencies. A
+    currency of any case; between its code and the number there is a no-break space. Raises
+    ``KeyError`` for an unknown currency.
+    """
+    code = currency.upper()
+    exponent = EXPONENTS[code]
+    whole, part = divmod(abs(amount), 10**exponent)
+    text = f"{whole:,}.{part:0{exponent}}" if exponent else f"{whole:,}"
+    sign = _SIGNS.get(code, f"{code}{_NO_BREAK}")
+    return f"{'-' if amount < 0 else ''}{sign}{text}"
 
 
 def share(amount: int, rate_bp: int) -> int:

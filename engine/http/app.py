@@ -71,7 +71,7 @@ async def _feeds(app: web.Application) -> AsyncIterator[None]:
     interval_s = settings.live_interval_ms / 1000
 
     def seats(occurrence: str) -> Feed:
-        return Feed(PictureReader(client, sale, app[CLOCK], occurrence), interval_s)
+        return Feed(PictureReader(client, sale, app[CLOCK], occurrence), interval_s, app[CLOCK])
 
     def queue(occurrence: str) -> QueueFeed:
         async def read() -> Board:

@@ -19,6 +19,15 @@ def etag_of(body: bytes, version: int) -> str:
     return f'"{version}-{zlib.crc32(body):08x}"'
 
 
+def public_until(kept_ms: int, now_ms: int, changes_ms: int | None) -> str:
+    """Return a Cache-Control for ``kept_ms``, but not beyond the moment ``changes_ms`` (None: no).
+
+    What the clock changes then takes effect in every cache at once, without anybody being told.
+    """
+    left_ms = kept_ms if changes_ms is None else min(changes_ms - now_ms, kept_ms)
+    return f"public, max-age={max(left_ms, 0) // 1000}"
+
+
 def shared(
     request: web.Request,
     body: bytes,

@@ -34,13 +34,16 @@ class Picture(NamedTuple):
     """What is free at ``version``.
 
     ``sections``: states by section in the order of the map; ``counts`` by the
-    ticket type's code; ``free`` by the counter's name.
+    ticket type's code; ``free`` as :mod:`engine.sale.stock` takes it. ``changes_ms``: the
+    wall-clock time at which the clock alone changes the counts; None: never.
     """
 
     version: int
     sections: tuple[bytes, ...]
     counts: dict[str, CountView]
     free: dict[str, int]
+    paused: bool = False
+    changes_ms: int | None = None
 
 
 class _Difference(NamedTuple):
@@ -71,11 +74,15 @@ class Feed:
     """The live picture of one occurrence in this process.
 
     ``read`` returns the picture as it is now. It may raise; the next turn tries again.
+    ``clock``: seconds since the epoch, by which the pictures go.
     """
 
-    def __init__(self, read: Reader, interval_s: float) -> None:
+    def __init__(
+        self, read: Reader, interval_s: float, clock: Callable[[], float] = time.time
+    ) -> None:
         self._read = read
         self._interval_s = interval_s
+        self._clock = clock
         self._picture: Picture | None = None
         self._read_at = 0.0
         self._reading: asyncio.Task[Picture] | None = None
@@ -98,11 +105,12 @@ class Feed:
     async def picture(self, at_least: int = 0) -> Picture:
         """Return the picture, read within the last interval and not older than a version.
 
-        However many ask at once, one reading serves all.
+        However many ask at once, one reading serves all. One that the clock has changed is not
+        told any more.
         """
         picture = self._picture
         fresh = time.monotonic() - self._read_at < self._interval_s
-        if picture is not None and fresh and picture.version >= at_least:
+        if picture is not None and fresh and picture.version >= at_least and self._holds(picture):
             return picture
         if self._reading is None:
             self._reading = asyncio.create_task(self._refresh())
@@ -153,6 +161,9 @@ class Feed:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _holds(self, picture: Picture) -> bool:
+        return picture.changes_ms is None or self._clock() * 1000 < picture.changes_ms
 
     def _first(self, picture: Picture, known: int | None) -> bytes:
         seats = None if known is None else self._since(known, picture)

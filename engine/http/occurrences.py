@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from aiohttp import web
 
 from engine.core.errors import NotFoundError
 from engine.core.snapshot import Snapshot
 from engine.http import views
+from engine.http.caching import public_until
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.schemas import EventPage, OccurrencePage, PageQuery
 from engine.http.state import CLOCK, FEEDS, SALE
+from engine.sale import stock
 
-# The list is the same for everybody; a browser may keep it while a page is open.
-_LIST_HEADERS = {"Cache-Control": "public, max-age=2"}
+_LIST_MS = 2_000  # a list is the same for everybody; a browser may keep it while a page is open
 
 
 async def list_occurrences(call: Call) -> web.Response:
@@ -25,12 +28,15 @@ async def list_occurrences(call: Call) -> web.Response:
     start = _start([snapshot.occurrence for snapshot in snapshots], query.cursor)
     page = snapshots[start : start + query.limit]
     more = start + query.limit < len(snapshots)
+    free = await _free(call, page)
     return answer(
         OccurrencePage(
-            items=[views.summary(snapshot, now_ms) for snapshot in page],
+            items=[
+                views.summary(snapshot, now_ms, free.get(snapshot.occurrence)) for snapshot in page
+            ],
             next=page[-1].occurrence if more else None,
         ),
-        headers=_LIST_HEADERS,
+        headers=list_headers(page, now_ms),
     )
 
 
@@ -40,7 +46,9 @@ async def read_occurrence(call: Call) -> web.Response:
     published = await app[SALE].published(occurrence)
     picture = await app[FEEDS].of(occurrence).picture()
     return answer(
-        views.occurrence_view(published.snapshot, picture.free, call.request.app[CLOCK].ms())
+        views.occurrence_view(
+            published.snapshot, picture.free, app[CLOCK].ms(), paused=picture.paused
+        )
     )
 
 
@@ -51,13 +59,15 @@ async def list_events(call: Call) -> web.Response:
     start = _start([event[0].event for event in events], query.cursor)
     page = events[start : start + query.limit]
     more = start + query.limit < len(events)
+    shown = [one for event in page for one in event[: views.EVENT_OCCURRENCES_MAX]]
+    free = await _free(call, shown)
     now_ms = call.request.app[CLOCK].ms()
     return answer(
         EventPage(
-            items=[views.event_view(event, now_ms) for event in page],
+            items=[views.event_view(event, now_ms, free) for event in page],
             next=page[-1][0].event if more else None,
         ),
-        headers=_LIST_HEADERS,
+        headers=list_headers(shown, now_ms),
     )
 
 
@@ -66,8 +76,11 @@ async def read_event(call: Call) -> web.Response:
     name = call.path("event")
     for event in await _events(call):
         if name in {event[0].event_slug, event[0].event}:
+            shown = event[: views.EVENT_OCCURRENCES_MAX]
+            free = await _free(call, shown)
+            now_ms = call.request.app[CLOCK].ms()
             return answer(
-                views.event_view(event, call.request.app[CLOCK].ms()), headers=_LIST_HEADERS
+                views.event_view(event, now_ms, free), headers=list_headers(shown, now_ms)
             )
     raise NotFoundError("There is no event with this slug on sale: see /v1/events")
 
@@ -75,6 +88,22 @@ async def read_event(call: Call) -> web.Response:
 async def _events(call: Call) -> list[list[Snapshot]]:
     published = await call.request.app[SALE].occurrences()
     return views.by_event((one.snapshot for one in published), call.request.app[CLOCK].ms())
+
+
+async def _free(call: Call, snapshots: Sequence[Snapshot]) -> dict[str, dict[str, int]]:
+    """Return what is free of each occurrence, as far as it could be read."""
+    sale = call.request.app[SALE]
+    # one that was withdrawn meanwhile must not hide the others
+    published = [sale.known.loaded(snapshot.occurrence) for snapshot in snapshots]
+    found = await sale.readings.of([one for one in published if one is not None])
+    return {occurrence: reading.free for occurrence, reading in found.items()}
+
+
+def list_headers(snapshots: Iterable[Snapshot], now_ms: int) -> dict[str, str]:
+    """Return for how long a list may be kept: not beyond what the clock changes."""
+    changes = (stock.next_change(snapshot, now_ms) for snapshot in snapshots)
+    first = min((at for at in changes if at is not None), default=None)
+    return {"Cache-Control": public_until(_LIST_MS, now_ms, first)}
 
 
 def _start(ids: list[str], cursor: str | None) -> int:

@@ -9,7 +9,9 @@ from engine.core.clock import FollowedClock
 from engine.core.errors import StoreUnavailableError
 from engine.http import views
 from engine.http.live import Picture
+from engine.sale import stock
 from engine.sale.service import Sale
+from engine.sale.stock_reading import free_by_name
 from engine.store.availability import Availability, read_availability
 from engine.store.inspection import read_configuration
 
@@ -43,12 +45,16 @@ class PictureReader:
         self._strings.update(now.sections)
         self._last = now
         # A counter that publication added since then has no name yet; the next reading has it.
-        free = dict(zip(self._names, now.free, strict=False))
+        counters = dict(zip(self._names, now.free, strict=False))
+        free = free_by_name(published, counters, self._strings)
+        now_ms = self._clock.ms()
         return Picture(
             version=now.version,
             sections=tuple(self._strings[index] for index in range(len(snapshot.sections))),
-            counts=views.counts(snapshot, free, self._clock.ms()),
+            counts=views.counts(snapshot, free, now_ms, paused=now.paused),
             free=free,
+            paused=now.paused,
+            changes_ms=stock.next_change(snapshot, now_ms),
         )
 
     async def _read(self, shard: int, sections: int) -> Availability:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from engine.core.errors import UnauthorizedError
 from engine.core.live_tickets import TICKET_TTL_S
-from engine.http.caching import etag_of, shared
+from engine.http.caching import etag_of, public_until, shared
 from engine.http.door import check_door
 from engine.http.endpoints import answer
 from engine.http.queue_schemas import LiveTicketView, QueueLiveQuery, RosterQuery
@@ -16,7 +16,8 @@ from engine.http.state import LIVE_TICKETS, QUEUE_FEEDS, SALE, SETTINGS
 from engine.sale.waiting.views import QueueView
 from engine.store.remembered import remember
 
-_SERVING_CACHE = "public, max-age=1"  # a CDN asks once a second, however many ask it
+_SERVING_MS = 1_000  # a CDN asks once a second, however many ask it
+_BOARD_AGE_MS = 1_000  # as old as a board may be that is answered with
 _DRAW_CACHE = "public, max-age=5"  # until the draw
 _DRAWN_CACHE = "public, max-age=31536000, immutable"  # a draw is made once
 _USED_TICKETS_S = 2 * TICKET_TTL_S  # remembered for longer than any clock lets them live
@@ -62,7 +63,8 @@ async def create_live_ticket(call: Call) -> web.Response:
 async def read_serving(call: Call) -> web.Response:
     """Answer with how the line stands; many askers share one reading and one encoding."""
     board = await call.request.app[SALE].waiting.board(call.path("occurrence"))
-    return shared(call.request, board.body, etag_of(board.body, board.version), _SERVING_CACHE)
+    cache = public_until(_SERVING_MS, board.wall_ms + _BOARD_AGE_MS, board.changes_ms)
+    return shared(call.request, board.body, etag_of(board.body, board.version), cache)
 
 
 async def read_draw(call: Call) -> web.Response:

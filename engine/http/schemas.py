@@ -75,7 +75,12 @@ class SaleWindow(msgspec.Struct, kw_only=True):
 
 
 class OccurrenceSummary(msgspec.Struct, kw_only=True):
-    """An occurrence in a list. ``price_from``: the lowest price of any ticket."""
+    """An occurrence in a list.
+
+    ``price_from``: the lowest price at which a hold is to be had now, before the sale that of its
+    opening; null when there is none. ``price_display``: it as people read it.
+    ``sold_out``: nothing is left, and no price is still to come; what is held may come back.
+    """
 
     id: Id
     event: EventRef
@@ -86,6 +91,8 @@ class OccurrenceSummary(msgspec.Struct, kw_only=True):
     sale: SaleWindow
     currency: str
     price_from: int | None
+    price_display: str | None
+    sold_out: bool
 
 
 class OccurrencePage(msgspec.Struct, kw_only=True):
@@ -96,18 +103,24 @@ class OccurrencePage(msgspec.Struct, kw_only=True):
 
 
 class TierView(msgspec.Struct, kw_only=True):
-    """The price that a ticket has now."""
+    """A price that tickets have now. ``left``: so many can be had at it."""
 
     code: str
     name: str
     price: int
+    display: str
     ends_at: Moment | None
+    left: int
 
 
 class TicketTypeView(msgspec.Struct, kw_only=True):
-    """Something that can be bought. ``tier`` is null when no price applies now.
+    """Something that can be bought.
 
-    ``free``: how many can be held at this moment, as far as the last reading tells.
+    ``free``: how many can be held by quantity at this moment, as far as the last reading tells; 0
+    where that is below ``min_per_order``. ``on_map_only``: so many more for who chooses them on
+    the map (wheelchair and companion places). ``tier``: the price of the smallest order, null when
+    there can be none; ``tiers``: all prices that apply now. A quantity that none of them has left
+    is held at several, as its lines tell. ``opens_at``: when it can be had next, if it cannot now.
     """
 
     code: str
@@ -116,8 +129,11 @@ class TicketTypeView(msgspec.Struct, kw_only=True):
     kind: TicketKind
     category: str | None
     tier: TierView | None
+    tiers: list[TierView]
     free: int
+    on_map_only: int
     state: TicketState
+    opens_at: Moment | None
     min_per_order: int
     max_per_order: int
     max_per_buyer: int | None
@@ -206,11 +222,16 @@ class SeatMapView(msgspec.Struct, kw_only=True):
     sections: list[MapSection]
 
 
-class CountView(msgspec.Struct, kw_only=True):
-    """What is free of a ticket type."""
+class CountView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What is free of a ticket type by quantity; ``on_map_only`` and ``opens_at`` if there are any.
+
+    They mean what they mean of an occurrence's ticket types.
+    """
 
     free: int
     state: TicketState
+    on_map_only: int = 0
+    opens_at: Moment | None = None
 
 
 SeatStates = Annotated[

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from engine.core.snapshot import Snapshot, TicketType
+from engine.core.money import display
+from engine.core.snapshot import Snapshot
 from engine.core.times import rfc3339
 from engine.http.schemas import (
     CountView,
@@ -18,12 +19,21 @@ from engine.http.schemas import (
     TierView,
 )
 from engine.sale import stock
+from engine.sale.stock import TierLeft, TypeStock
 
 EVENT_OCCURRENCES_MAX = 100  # of an event; /v1/occurrences lists all
 
 
-def summary(snapshot: Snapshot, now_ms: int) -> OccurrenceSummary:
-    """Return an occurrence as lists show it."""
+def summary(
+    snapshot: Snapshot, now_ms: int, free: Mapping[str, int] | None = None
+) -> OccurrenceSummary:
+    """Return an occurrence as lists show it. ``free``: None while it cannot be read."""
+    free = stock.unknown(snapshot) if free is None else free
+    found = stock.of_all(snapshot, free, now_ms)
+    sold_out = stock.is_sold_out(found)
+    if now_ms < snapshot.sale_starts_at:
+        found = stock.of_all(snapshot, free, stock.soonest(found, now_ms))
+    price = stock.price_from(found)
     return OccurrenceSummary(
         id=snapshot.occurrence,
         event=_event(snapshot),
@@ -33,15 +43,17 @@ def summary(snapshot: Snapshot, now_ms: int) -> OccurrenceSummary:
         timezone=snapshot.timezone,
         sale=_window(snapshot, now_ms),
         currency=snapshot.currency,
-        price_from=min(
-            (tier.price for kind in snapshot.ticket_types for tier in kind.tiers), default=None
-        ),
+        price_from=price,
+        price_display=None if price is None else display(price, snapshot.currency),
+        sold_out=sold_out,
     )
 
 
-def occurrence_view(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> OccurrenceView:
-    """Return an occurrence with its ticket types. ``free``: counter name -> what is free of it."""
-    head = summary(snapshot, now_ms)
+def occurrence_view(
+    snapshot: Snapshot, free: Mapping[str, int], now_ms: int, *, paused: bool = False
+) -> OccurrenceView:
+    """Return an occurrence with its ticket types; ``free`` as :mod:`engine.sale.stock` takes it."""
+    head = summary(snapshot, now_ms, free)
     return OccurrenceView(
         id=head.id,
         event=head.event,
@@ -52,7 +64,12 @@ def occurrence_view(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) ->
         sale=head.sale,
         currency=head.currency,
         price_from=head.price_from,
-        ticket_types=[_ticket_type(snapshot, kind, free, now_ms) for kind in snapshot.ticket_types],
+        price_display=head.price_display,
+        sold_out=head.sold_out,
+        ticket_types=[
+            _ticket_type(snapshot, one)
+            for one in stock.of_all(snapshot, free, now_ms, paused=paused)
+        ],
         fees=snapshot.fees,
         tax_rate_bp=snapshot.tax_rate_bp,
         limits=Limits(
@@ -66,14 +83,18 @@ def occurrence_view(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) ->
     )
 
 
-def counts(snapshot: Snapshot, free: Mapping[str, int], now_ms: int) -> dict[str, CountView]:
+def counts(
+    snapshot: Snapshot, free: Mapping[str, int], now_ms: int, *, paused: bool = False
+) -> dict[str, CountView]:
     """Return what is free of each ticket type, by its code."""
     return {
-        kind.code: CountView(
-            free=(left := stock.left(snapshot, kind, free, now_ms)),
-            state=stock.state(snapshot, kind, left, now_ms),
+        one.kind.code: CountView(
+            free=one.free,
+            state=one.state,
+            on_map_only=one.on_map_only,
+            opens_at=_moment(one.opens_at),
         )
-        for kind in snapshot.ticket_types
+        for one in stock.of_all(snapshot, free, now_ms, paused=paused)
     }
 
 
@@ -88,14 +109,24 @@ def by_event(snapshots: Iterable[Snapshot], now_ms: int = 0) -> list[list[Snapsh
     return list(found.values())
 
 
-def event_view(occurrences: Sequence[Snapshot], now_ms: int) -> EventView:
-    """Return an event with the first ``EVENT_OCCURRENCES_MAX`` of its occurrences."""
-    first = occurrences[0]
+def event_view(
+    occurrences: Sequence[Snapshot],
+    now_ms: int,
+    free: Mapping[str, Mapping[str, int]] | None = None,
+) -> EventView:
+    """Return an event with the first ``EVENT_OCCURRENCES_MAX`` of its occurrences.
+
+    ``free``: of each occurrence, as far as it could be read.
+    """
+    first, free = occurrences[0], free or {}
     return EventView(
         id=first.event,
         slug=first.event_slug,
         name=first.event_name,
-        occurrences=[summary(snapshot, now_ms) for snapshot in occurrences[:EVENT_OCCURRENCES_MAX]],
+        occurrences=[
+            summary(snapshot, now_ms, free.get(snapshot.occurrence))
+            for snapshot in occurrences[:EVENT_OCCURRENCES_MAX]
+        ],
     )
 
 
@@ -112,29 +143,38 @@ def listed(snapshots: Iterable[Snapshot], now_ms: int) -> list[Snapshot]:
     return sorted(snapshots, key=place)
 
 
-def _ticket_type(
-    snapshot: Snapshot, kind: TicketType, free: Mapping[str, int], now_ms: int
-) -> TicketTypeView:
-    tier = stock.current_tier(kind, free, now_ms)
-    left = stock.left(snapshot, kind, free, now_ms)
+def _ticket_type(snapshot: Snapshot, one: TypeStock) -> TicketTypeView:
+    kind = one.kind
+    tiers = {found.tier.code: _tier(found, snapshot.currency) for found in one.tiers}
     return TicketTypeView(
         code=kind.code,
         name=kind.name,
         description=kind.description,
         kind=kind.kind,
         category=None if kind.category is None else snapshot.categories[kind.category].name,
-        tier=None
-        if tier is None
-        else TierView(
-            code=tier.code, name=tier.name, price=tier.price, ends_at=_moment(tier.ends_at)
-        ),
-        free=left,
-        state=stock.state(snapshot, kind, left, now_ms),
+        tier=None if one.tier is None else tiers[one.tier.code],
+        tiers=list(tiers.values()),
+        free=one.free,
+        on_map_only=one.on_map_only,
+        state=one.state,
+        opens_at=_moment(one.opens_at),
         min_per_order=kind.min_per_order,
         max_per_order=kind.max_per_order,
         max_per_buyer=kind.max_per_buyer,
         sale_starts_at=_moment(kind.sale_starts_at),
         sale_ends_at=_moment(kind.sale_ends_at),
+    )
+
+
+def _tier(found: TierLeft, currency: str) -> TierView:
+    tier = found.tier
+    return TierView(
+        code=tier.code,
+        name=tier.name,
+        price=tier.price,
+        display=display(tier.price, currency),
+        ends_at=_moment(tier.ends_at),
+        left=found.left,
     )
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.core.money import display
 from engine.persist.fairness import Fairness
 from engine.persist.findings import Report
 
@@ -65,11 +66,17 @@ def _show(console: Console, report: Report) -> None:
     console.print(f"[bold]{name}[/] {report.occurrence}: {verdict}", soft_wrap=True)
     console.print(_table(report))
     console.print(
-        f"orders {report.orders}, tickets {report.tickets}, captured {report.captured} and given"
-        f" back {report.refunded} (minor units {report.currency}), records of the waiting room"
+        f"orders {report.orders}, tickets {report.tickets}, captured"
+        f" {_money(report.captured, report)} and given back"
+        f" {_money(report.refunded, report)}, records of the waiting room"
         f" {report.queue_events}, records on their way {report.in_flight}",
         soft_wrap=True,
     )
+
+
+def _money(amount: int, report: Report) -> str:
+    """Return an amount as people read it; of an occurrence that is gone no currency is known."""
+    return display(amount, report.currency) if report.currency else str(amount)
 
 
 def _table(report: Report) -> Table:

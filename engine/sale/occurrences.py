@@ -45,9 +45,20 @@ class Published:
 
     ``types``: ticket type code -> index. ``seats``: seat guid -> (section,
     position, category). ``seat_views``: for each section, position -> seat.
+    ``only_on_map``: category -> (section, position) of the seats that only who
+    chooses them on the map gets.
     """
 
-    __slots__ = ("place", "seat_views", "seats", "shard", "snapshot", "types", "version")
+    __slots__ = (
+        "only_on_map",
+        "place",
+        "seat_views",
+        "seats",
+        "shard",
+        "snapshot",
+        "types",
+        "version",
+    )
 
     def __init__(self, snapshot: Snapshot, shard: int, version: int) -> None:
         self.snapshot = snapshot
@@ -57,6 +68,7 @@ class Published:
         self.types = {kind.code: i for i, kind in enumerate(snapshot.ticket_types)}
         self.seats: dict[str, tuple[int, int, int]] = {}
         self.seat_views: list[dict[int, SeatView]] = []
+        self.only_on_map = layout.only_on_map(snapshot)
         for index, section in enumerate(snapshot.sections):
             let_others_run()  # it is made in a thread
             found: dict[int, SeatView] = {}

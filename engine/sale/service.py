@@ -15,6 +15,7 @@ from engine.sale.holds import Holds
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.orders import Orders
 from engine.sale.settlement import Settlement
+from engine.sale.stock_reading import Readings
 from engine.sale.waiting.room import WaitingRoom
 from engine.settings import Settings
 from engine.store.batcher import Batcher
@@ -28,7 +29,8 @@ class Sale:
     """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's.
 
     ``holds`` and ``orders`` serve buyers, ``expiry`` ends what runs out,
-    ``settlement`` moves orders along with their money, ``waiting`` is the room before the sale.
+    ``settlement`` moves orders along with their money, ``waiting`` is the room before the sale,
+    ``readings`` tell what is free of many occurrences.
     """
 
     def __init__(self, settings: Settings, client: Redis, provider: PaymentProvider) -> None:
@@ -55,6 +57,7 @@ class Sale:
         self.holds = Holds(self.commands, self.known, self.backlog)
         self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
         self.expiry = Expiry(self.commands, self.known, self.settlement)
+        self.readings = Readings(client, settings.live_interval_ms / 1000)
         self.waiting = WaitingRoom(
             self.commands, self.known, client, settings.live_interval_ms / 1000
         )

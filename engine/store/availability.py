@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from redis.asyncio import Redis
 
 from engine.core.errors import OccurrenceUnknownError
 from engine.store import keys
 from engine.store.client import mget
-from engine.store.inspection import readable
+from engine.store.inspection import Counter, read_counters_of, readable
 from engine.store.packing import unpack
 
 
@@ -28,6 +30,34 @@ class Availability(msgspec.Struct, kw_only=True):
     free: list[int]
     sections: dict[int, bytes]
     versions: dict[int, int]
+
+
+class Stock(msgspec.Struct, kw_only=True):
+    """All counters of one moment. ``sections``: those that were asked for, by index."""
+
+    paused: bool
+    counters: list[Counter]
+    sections: dict[int, bytes]
+
+
+async def read_stock(
+    client: Redis, shard: int, occurrence: str, sections: Sequence[int] = ()
+) -> Stock:
+    """Read the counters and some sections' strings, at once. Raises ``OccurrenceUnknownError``."""
+    prefix = keys.prefix(shard, occurrence)
+    names = [f"{prefix}:{name}" for name in ("stock", "conf", "clock")]
+    names += [f"{prefix}:seats:{section}" for section in sections]
+    with readable(occurrence):
+        stock, conf, clock, *strings = await mget(client, names)
+        if stock is None or conf is None:
+            raise OccurrenceUnknownError
+        return Stock(
+            paused=bool(clock and unpack(clock)[0]),
+            counters=read_counters_of(conf, stock),
+            sections={
+                section: string or b"" for section, string in zip(sections, strings, strict=True)
+            },
+        )
 
 
 async def read_availability(

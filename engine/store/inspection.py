@@ -135,25 +135,32 @@ def unpack_configuration(packed: bytes) -> Configuration:
 
 async def read_counters(client: Redis, shard: int, occurrence: str) -> list[Counter]:
     """Return every counter as it stands."""
-    configuration = await read_configuration(client, shard, occurrence)
+    prefix = keys.prefix(shard, occurrence)
     with readable(occurrence):
-        packed = await get(client, f"{keys.prefix(shard, occurrence)}:stock")
-        if packed is None:
+        conf, stock = await mget(client, [f"{prefix}:conf", f"{prefix}:stock"])
+        if conf is None or stock is None:
+            await read_configuration(client, shard, occurrence)  # says more, if it can
             raise OccurrenceUnknownError(f"occurrence {occurrence} is not published")
-        stock: list[int] = unpack(packed)
-        return [
-            Counter(
-                key=name,
-                capacity=capacity,
-                free=stock[i * 4 + 1],
-                held=stock[i * 4 + 2],
-                sold=stock[i * 4 + 3],
-                blocked=stock[i * 4 + 4],
-            )
-            for i, (name, capacity) in enumerate(
-                zip(configuration.names, configuration.capacities, strict=True)
-            )
-        ]
+        return read_counters_of(conf, stock)
+
+
+def read_counters_of(conf: bytes, packed_stock: bytes) -> list[Counter]:
+    """Return every counter of a packed configuration and a packed stock."""
+    configuration = unpack_configuration(conf)
+    stock: list[int] = unpack(packed_stock)
+    return [
+        Counter(
+            key=name,
+            capacity=capacity,
+            free=stock[i * 4 + 1],
+            held=stock[i * 4 + 2],
+            sold=stock[i * 4 + 3],
+            blocked=stock[i * 4 + 4],
+        )
+        for i, (name, capacity) in enumerate(
+            zip(configuration.names, configuration.capacities, strict=True)
+        )
+    ]
 
 
 async def read_seats(client: Redis, shard: int, occurrence: str) -> list[bytes]:

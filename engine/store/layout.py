@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from engine.core.errors import InvalidRequestError
+from engine.core.rows import Spacings, is_aisle
 from engine.core.snapshot import Row, Seat, Section, Snapshot, TicketType
 from engine.store.packing import pack
 
@@ -25,6 +26,7 @@ CATEGORIES_MAX = 58  # a category is one printable byte from "A" on, before "|"
 POSITIONS_MAX = 65_535  # of a section: positions are 16-bit numbers
 _SECTIONS_MAX = 65_535
 _FIRST_CATEGORY = 65
+_ACCESSIBLE = frozenset({"wheelchair", "companion"})
 
 
 class Counter(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,16 +216,10 @@ def _ranked_segments(snapshot: Snapshot) -> list[list[tuple[int, int, int, int]]
     chooses them on the map.
     """
     focus_x, focus_y = _focus(snapshot)
-    ordinary = {
-        seat.category
-        for section in snapshot.sections
-        for row in section.rows
-        for seat in row.seats
-        if seat.kind not in {"wheelchair", "companion"}
-    }
+    ordinary, spacings = _ordinary(snapshot), _spacings(snapshot)
     found: list[list[tuple[float, tuple[int, int, int, int]]]] = [[] for _ in snapshot.categories]
     for index, section in enumerate(snapshot.sections):
-        for start, seats in _segments(section, ordinary):
+        for start, seats in _segments(section, index, ordinary, spacings):
             distances = [math.hypot(seat.x - focus_x, seat.y - focus_y) for seat in seats]
             nearest = min(range(len(seats)), key=distances.__getitem__)
             worse = 1.5 if seats[0].kind == "restricted_view" else 1.0
@@ -237,30 +233,75 @@ def _ranked_segments(snapshot: Snapshot) -> list[list[tuple[int, int, int, int]]
     return [[segment for _, segment in segments] for segments in found]
 
 
-def _segments(section: Section, ordinary: set[int]) -> Iterator[tuple[int, list[Seat]]]:
-    """Yield the runs of seats of one category and kind, side by side in a row, with their start."""
-    run: list[Seat] = []
-    start = 0
-    row_name: Row | None = None
-    for at, row, seat in positions(section):
-        same = (
-            bool(run)
-            and row is row_name
-            and run[-1].category == seat.category
-            and run[-1].kind == seat.kind
-        )
-        if not same:
-            if run:
-                yield start, run
-            run, start, row_name = [], at, row
-        if seat.kind in {"wheelchair", "companion"} and seat.category in ordinary:
-            if run:
-                yield start, run
-            run, row_name = [], None
-            continue
-        run.append(seat)
-    if run:
-        yield start, run
+def _segments(
+    section: Section, index: int, ordinary: set[int], spacings: Spacings
+) -> Iterator[tuple[int, list[Seat]]]:
+    """Yield the runs of seats of one category and kind, side by side in a row, with their start.
+
+    Side by side is what the floor says: an aisle parts a run.
+    """
+    at = 0
+    for number, row in enumerate(section.rows):
+        run: list[Seat] = []
+        for seat in row.seats:
+            if run and not _are_neighbours(
+                run[-1], seat, spacings.usual(index, number, seat.category)
+            ):
+                yield at - len(run), run
+                run = []
+            if _only_on_map(seat, ordinary):
+                if run:
+                    yield at - len(run), run
+                run = []
+            else:
+                run.append(seat)
+            at += 1
+        if run:
+            yield at - len(run), run
+        at += 1
+
+
+def _are_neighbours(one: Seat, other: Seat, usual_spacing: float) -> bool:
+    if one.category != other.category or one.kind != other.kind:
+        return False
+    return not is_aisle(math.dist((one.x, one.y), (other.x, other.y)), usual_spacing)
+
+
+def _spacings(snapshot: Snapshot) -> Spacings:
+    found = Spacings()
+    for index, section in enumerate(snapshot.sections):
+        for number, row in enumerate(section.rows):
+            found.add(index, number, [((seat.x, seat.y), seat.category) for seat in row.seats])
+    return found
+
+
+def _ordinary(snapshot: Snapshot) -> set[int]:
+    """Return the categories that have other seats than wheelchair and companion seats."""
+    return {
+        seat.category
+        for section in snapshot.sections
+        for row in section.rows
+        for seat in row.seats
+        if seat.kind not in _ACCESSIBLE
+    }
+
+
+def _only_on_map(seat: Seat, ordinary: set[int]) -> bool:
+    return seat.kind in _ACCESSIBLE and seat.category in ordinary
+
+
+def only_on_map(snapshot: Snapshot) -> dict[int, list[tuple[int, int]]]:
+    """Return the seats that only who chooses them on the map gets: category -> (section, position).
+
+    Wheelchair and companion seats, where their category has other seats.
+    """
+    ordinary = _ordinary(snapshot)
+    found: dict[int, list[tuple[int, int]]] = {}
+    for index, section in enumerate(snapshot.sections):
+        for at, _, seat in positions(section):
+            if _only_on_map(seat, ordinary):
+                found.setdefault(seat.category, []).append((index, at))
+    return found
 
 
 def _focus(snapshot: Snapshot) -> tuple[float, float]:

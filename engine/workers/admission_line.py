@@ -125,8 +125,8 @@ class Line:
 
     def _seen(self, board: Board, edge: Edge | None) -> Observation:
         queue = board.queue
-        # opened by an operator before the sale begins: nobody could hold anything yet
-        early = board.wall_ms < board.published.snapshot.sale_starts_at
+        # before the sale, or between two prices: nobody could hold anything yet
+        early = board.wall_ms < max(board.published.snapshot.sale_starts_at, board.on_sale_ms)
         return Observation(
             on=queue.on,
             phase="closed" if board.closed else "planned" if early else queue.phase,
@@ -137,7 +137,7 @@ class Line:
             waiting=_last(queue) - queue.served,
             inside=queue.inside,
             called=board.called,
-            free=board.free,
+            free=board.by_map,
             held=board.held,
             outlook=board.outlook,
             edge=edge,

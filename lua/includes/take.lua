@@ -1,19 +1,28 @@
 -- Take stock for the lines of a hold: all of them, or none with every failing line named.
 
--- The open tier with room for n: its index from 0; or nil and how many the best of them has left
--- (nil: no tier's window is open).
-local function tier_for(kind, n)
-  local left
+-- The tiers that n tickets are had at: {index from 0, how many, ...}. One tier for all of them, the first
+-- open one that has so many; where none has, the open ones in their order, each as far as it goes.
+-- Or nil and how many they have together (nil: no tier's window is open).
+-- engine/sale/stock.py prices() says the same; a test compares the two.
+local function tiers_for(kind, n)
+  local open, left = {}, nil
   for i = 1, #kind.tiers do
     local tier = kind.tiers[i]
     if (not tier.from or wall >= tier.from) and (not tier['until'] or wall < tier['until']) then
-      if not tier.counter then return i - 1 end
-      local free = free_of(tier.counter)
-      if free >= n then return i - 1 end
-      if not left or free > left then left = free end
+      local free = tier.counter and free_of(tier.counter)
+      if not free or free >= n then return { i - 1, n } end
+      left = (left or 0) + free
+      if free > 0 then open[#open + 1], open[#open + 2] = i - 1, free end
     end
   end
-  return nil, left
+  if not left or left < n then return nil, left end
+  local parts = {}
+  for i = 1, #open, 2 do
+    local some = math.min(open[i + 1], n)
+    if some > 0 then parts[#parts + 1], parts[#parts + 2] = open[i], some end
+    n = n - some
+  end
+  return parts
 end
 
 -- Seats that were asked for by name: are they of the category, named once, and free?
@@ -44,9 +53,43 @@ local function check_seats(kind, seats)
   if taken then return { LINE_SEATS_TAKEN, taken } end
 end
 
+-- Lines of several types of one category whose seats the buyer leaves to us (adults and children) are one
+-- party, whatever their tickets are called. By category: {type, wanted = tickets of all lines,
+-- mixed: whether they are of several types, section, position: of the next seat of the block that was
+-- taken for all of them; position false: there is none}.
+local function parties_of(wanted)
+  local parties = {}
+  for i = 1, #wanted do
+    local index, kind = wanted[i][1], type_of(wanted[i][1])
+    if kind and kind.category and not wanted[i][3] then
+      local party = parties[kind.category]
+      if party then
+        party.wanted, party.mixed = party.wanted + wanted[i][2], party.mixed or party.type ~= index
+      else
+        parties[kind.category] = { type = index, wanted = wanted[i][2], mixed = false }
+      end
+    end
+  end
+  return parties
+end
+
+-- The next n seats of the block that was taken for a whole party; nil: no such block is free.
+local function seats_of_party(party, category, n)
+  if party.position == nil then
+    party.section, party.position = take_together(category, party.wanted)
+    if not party.section then party.position = false end
+  end
+  if not party.position then return nil end
+  local first = party.position
+  party.position = first + n
+  return party.section, first
+end
+
 -- Take the best seats for n of the type. Returns {section, position, ...}, or nil and the reason.
-local function take_best(kind, n, split)
-  local section, position = take_together(kind.category, n)
+local function take_best(kind, n, split, party)
+  local section, position
+  if party.mixed then section, position = seats_of_party(party, kind.category, n) end
+  if not section then section, position = take_together(kind.category, n) end
   if section then
     local seats = {}
     for i = 0, n - 1 do seats[#seats + 1], seats[#seats + 2] = section, position + i end
@@ -60,9 +103,24 @@ local function take_best(kind, n, split)
   return nil, { LINE_NOT_TOGETHER }
 end
 
+-- The lines of a hold for n tickets of a type: one for each tier that they are had at. The first seats
+-- are at the first tier. The tiers' stock is taken.
+local function lines_of(kind, index, parts, seats)
+  local lines, at = {}, 0
+  for i = 1, #parts, 2 do
+    local tier, some, own = kind.tiers[parts[i] + 1], parts[i + 1], {}
+    if tier.counter then move(tier.counter, FREE, HELD, some) end
+    for j = at * 2 + 1, math.min((at + some) * 2, #seats) do own[#own + 1] = seats[j] end
+    at = at + some
+    lines[#lines + 1] = { type = index, tier = parts[i], price = tier.price, quantity = some, seats = own }
+  end
+  return lines
+end
+
 -- Take one line {type, quantity, seats, split}. `mine` and `all`: tickets of the type and of all
--- types that the hold has so far; `alone`: no other line comes. Returns the new line of the hold, or nil and the reason.
-local function take_line(line, buyer, mine, all, alone)
+-- types that the hold has so far; `alone`: no other line comes; `parties`: of parties_of().
+-- Returns the new lines of the hold, one a tier, or nil and the reason.
+local function take_line(line, buyer, mine, all, alone, parties)
   local index, n = line[1], line[2]
   local kind = type_of(index)
   if not kind then return nil, { LINE_UNKNOWN_TYPE } end
@@ -86,29 +144,23 @@ local function take_line(line, buyer, mine, all, alone)
     local reason = check_seats(kind, seats)
     if reason then return nil, reason end
   end
-  local left
+  local parts, left = tiers_for(kind, n)
+  if not parts and not left then return nil, { LINE_NOT_ON_SALE } end
   for i = 1, #kind.counters do
     local free = free_of(kind.counters[i])
     if not left or free < left then left = free end
   end
-  if left < n then return nil, { LINE_SOLD_OUT, left } end
-  local tier, tier_left = tier_for(kind, n)
-  if not tier then
-    if tier_left then return nil, { LINE_SOLD_OUT, math.min(tier_left, left) } end
-    return nil, { LINE_NOT_ON_SALE }
-  end
+  if not parts or left < n then return nil, { LINE_SOLD_OUT, left } end
   if seats then
     put_line_seats(kind.category, seats, HELD)
   elseif kind.category then
     local reason
-    seats, reason = take_best(kind, n, line[4])
+    seats, reason = take_best(kind, n, line[4], parties[kind.category])
     if not seats then return nil, reason end
   end
   for i = 1, #kind.counters do move(kind.counters[i], FREE, HELD, n) end
-  local chosen = kind.tiers[tier + 1]
-  if chosen.counter then move(chosen.counter, FREE, HELD, n) end
   count(buyer, index, n)
-  return { type = index, tier = tier, price = chosen.price, quantity = n, seats = seats or {} }
+  return lines_of(kind, index, parts, seats or {})
 end
 
 -- Put a line into a list of lines: with its like, if there is one.
@@ -137,12 +189,13 @@ local function take(wanted, lines, buyer)
     mine[lines[i].type] = (mine[lines[i].type] or 0) + lines[i].quantity
     all = all + lines[i].quantity
   end
+  local parties = parties_of(wanted)
   for i = 1, #wanted do
-    local index = wanted[i][1]
-    local line, reason = take_line(wanted[i], buyer, mine[index] or 0, all, #wanted == 1)
-    if line then
-      mine[index], all = (mine[index] or 0) + line.quantity, all + line.quantity
-      merge(lines, line)
+    local index, n = wanted[i][1], wanted[i][2]
+    local taken, reason = take_line(wanted[i], buyer, mine[index] or 0, all, #wanted == 1, parties)
+    if taken then
+      mine[index], all = (mine[index] or 0) + n, all + n
+      for j = 1, #taken do merge(lines, taken[j]) end
     else
       failures = failures or {}
       table.insert(reason, 1, i - 1)

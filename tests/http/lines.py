@@ -116,12 +116,13 @@ async def running_line(
     *,
     opens_in_ms: int = HOUR_MS // 4,
     port: int = 0,
+    currency: str = "eur",
     **room: Any,
 ) -> AsyncIterator[LineEdge]:
     """Run an edge whose line is in the pre-queue; fast, and without proof of work."""
     opens_at = time.time_ns() // 1_000_000 + opens_in_ms
     values = {"rate": 1_000_000, "rate_ms": 1_000, **room}
-    snapshot = make_snapshot(room=Room(opens_at=opens_at, **values))
+    snapshot = make_snapshot(currency=currency, room=Room(opens_at=opens_at, **values))
     await publish(redis, snapshot, shard=SHARD)
     async with running_edge(settings, redis, snapshot, port=port) as edge:
         yield LineEdge(edge)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import deque
 from functools import cached_property
 
 import msgspec
@@ -15,16 +15,16 @@ from engine.core import draw
 from engine.core.errors import StoreUnavailableError
 from engine.core.times import rfc3339
 from engine.core.waiting import Queue
-from engine.sale import stock
 from engine.sale.occurrences import Occurrences, Published
+from engine.sale.stock_reading import read
 from engine.sale.waiting import forecast
-from engine.sale.waiting.serving import LeftView, LineState, ServingView, stamped
-from engine.store import inspection, waiting
+from engine.sale.waiting.forecast import Eta, Limit
+from engine.sale.waiting.pace import Pace, PaceMeter
+from engine.sale.waiting.serving import LineState, ServingView, stamped
+from engine.sale.waiting.supply import Supply, supply
+from engine.store import waiting
 from engine.store.waiting import QueueState
 
-RATE_WINDOW_MS = 60_000  # sale clock; what people call "lately"
-_RATE_SAMPLES_MAX = 240
-_RATE_LEAST_MS = 3_000  # of history, before a measured rate is believed
 _PLACES_STEP_MS = 2_000  # joining alone is told so seldom: it concerns nobody who waits
 _BOARDS_MAX = 256
 _AGE_S_MAX = 1.0  # of a board that an answer may still be made of, while the next is read
@@ -33,9 +33,12 @@ _encoder = msgspec.json.Encoder()
 
 
 class Board:
-    """A line at one moment. ``calls_per_s``: lately; ``most_calls_per_s``: the operator's rate.
+    """A line at one moment. ``pace``: lately; ``most_calls_per_s``: the operator's rate.
 
-    ``free``: tickets that can be had, ``held``: in carts, ``sold``. ``wall_ms``: the store's clock.
+    ``free``: tickets that can be had, ``by_map``: with those that are chosen on the map only,
+    ``held``: in carts, ``sold``. While nothing can be had they are those of ``on_sale_ms``, the
+    moment from which on something can. ``wall_ms``: the store's clock. ``changes_ms``: when the
+    clock changes what can be had.
     """
 
     def __init__(
@@ -44,10 +47,8 @@ class Board:
         state: QueueState,
         *,
         key: bytes | None,
-        free: int,
-        held: int,
-        sold: int,
-        calls_per_s: float,
+        supply: Supply,
+        pace: Pace,
         serving: ServingView,
     ) -> None:
         self.occurrence = published.snapshot.occurrence
@@ -57,8 +58,10 @@ class Board:
         self.called = state.called
         self.now_ms = state.now_ms
         self.wall_ms = state.wall_ms
-        self.free, self.held, self.sold = free, held, sold
-        self.calls_per_s = calls_per_s
+        self.free, self.by_map = supply.free, supply.by_map
+        self.held, self.sold = supply.held, supply.sold
+        self.on_sale_ms, self.changes_ms = supply.on_sale_ms, supply.changes_ms
+        self.pace = pace
         self.most_calls_per_s = state.queue.rate * 1000 / state.queue.rate_ms
         self.serving = serving
         self._key = key
@@ -94,6 +97,24 @@ class Board:
         if self._key is None:
             return None
         return draw.number(self._key, self.queue.drawn, self.slot(index))
+
+    def eta(self, ahead: int) -> Eta | None:
+        """Return when one with so many ahead in line will be called; None: it cannot be told."""
+        return forecast.eta(
+            ahead, self.pace.calls_per_s, self.most_calls_per_s, self._limits, self._starts_in_ms
+        )
+
+    @cached_property
+    def _limits(self) -> tuple[Limit, ...]:
+        """What holds the line up beside the rate: the cap, and the stock when it is nearly gone."""
+        per_s = min(self.most_calls_per_s, self.pace.calls_per_s)
+        short = forecast.stock_limit(self.by_map, self.held, self._undecided, per_s, self.outlook)
+        return (self.pace.cap,) if short is None else (self.pace.cap, short)
+
+    @cached_property
+    def _starts_in_ms(self) -> int:
+        starts = max(self.on_sale_ms, self.published.snapshot.sale_starts_at)
+        return max(starts - self.wall_ms, 0)
 
     def chance(self, ahead: int) -> int:
         """Return the chance of one with so many ahead in line, in percent."""
@@ -137,7 +158,7 @@ class _Reader:
         self._occurrences = occurrences
         self._occurrence = occurrence
         self._key: bytes | None = None
-        self._served: deque[tuple[int, int]] = deque(maxlen=_RATE_SAMPLES_MAX)
+        self._pace = PaceMeter()
         self._places, self._places_at = 0, 0
 
     async def __call__(self) -> Board:
@@ -145,7 +166,7 @@ class _Reader:
         shard, snapshot = published.shard, published.snapshot
         try:
             state = await waiting.read_queue(self._client, shard, self._occurrence)
-            counters = await self._counters(published)
+            reading = await read(self._client, published)
             if state.queue.drawn < 0:
                 self._key = None
             elif self._key is None:
@@ -156,53 +177,23 @@ class _Reader:
                     )
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(retry_after_s=1) from error
-        free = {name: counter.free for name, counter in counters.items()}
-        lefts = {
-            kind.code: stock.left(snapshot, kind, free, state.wall_ms)
-            for kind in snapshot.ticket_types
-        }
-        pools = {name for kind in snapshot.ticket_types for name in stock.pools(snapshot, kind)[:1]}
-        held = sum(counters[name].held for name in pools if name in counters)
-        sold = sum(counters[name].sold for name in pools if name in counters)
-        total = stock.total_left(snapshot, lefts)
-        calls_per_s = self._calls_per_s(state)
+        offered = supply(snapshot, reading, state.wall_ms)
+        pace = self._pace.note(state, hold_ms_max=snapshot.hold_ttl_ms_max)
         return Board(
             published,
             state,
             key=self._key,
-            free=total,
-            held=held,
-            sold=sold,
-            calls_per_s=calls_per_s,
-            serving=self._serving(published, state, lefts, free, calls_per_s, total + held == 0),
+            supply=offered,
+            pace=pace,
+            serving=self._serving(published, state, offered, pace),
         )
-
-    async def _counters(self, published: Published) -> dict[str, inspection.Counter]:
-        found = await inspection.read_counters(self._client, published.shard, self._occurrence)
-        return {counter.key: counter for counter in found}
-
-    def _calls_per_s(self, state: QueueState) -> float:
-        """Return the calls lately; what the operator allows while there is no history."""
-        samples, now, served = self._served, state.now_ms, state.queue.served
-        if samples and (now < samples[-1][0] or served < samples[-1][1]):
-            samples.clear()  # the store was rebuilt, or its clock set back
-        if not samples or now - samples[-1][0] >= RATE_WINDOW_MS / _RATE_SAMPLES_MAX:
-            samples.append((now, served))
-        while now - samples[0][0] > RATE_WINDOW_MS:
-            samples.popleft()
-        since = now - samples[0][0]
-        if since < _RATE_LEAST_MS or state.queue.drawn < 0:
-            return state.queue.rate * 1000 / state.queue.rate_ms
-        return (served - samples[0][1]) * 1000 / since
 
     def _serving(
         self,
         published: Published,
         state: QueueState,
-        lefts: dict[str, int],
-        free: dict[str, int],
-        calls_per_s: float,
-        sold_out: bool,
+        offered: Supply,
+        pace: Pace,
     ) -> ServingView:
         queue, snapshot = state.queue, published.snapshot
         places = max(queue.count + (queue.slow if queue.drawn < 0 else 0) - queue.gone, 0)
@@ -215,20 +206,10 @@ class _Reader:
                 serving=queue.served,
                 places=self._places,
                 waiting=max(self._places - queue.served, 0),
-                calls_per_minute=_rounded(calls_per_s * 60),
-                left=[
-                    LeftView(
-                        ticket_type=kind.code,
-                        name=kind.name,
-                        left=lefts[kind.code],
-                        price_from=None
-                        if (tier := stock.current_tier(kind, free, state.wall_ms)) is None
-                        else tier.price,
-                    )
-                    for kind in snapshot.ticket_types
-                ],
+                calls_per_minute=_rounded(pace.calls_per_s * 60),
+                left=offered.left,
                 currency=snapshot.currency,
-                sold_out=sold_out,
+                sold_out=offered.sold_out,
                 opens_at=rfc3339(queue.opens),
                 opens_in_ms=None,
                 joining_in_ms=None,
@@ -263,14 +244,19 @@ def _line_state(state: QueueState, ends_at: int, *, drawn: bool) -> LineState:
 
 
 class _Kept:
-    """The last board of an occurrence, and the reading of the next one."""
+    """The last board of an occurrence, and the reading of the next one.
 
-    __slots__ = ("board", "read", "read_at", "reading")
+    ``read_at``, ``changes_at``: monotonic s; a board is not told any more when the clock has
+    changed what can be had.
+    """
+
+    __slots__ = ("board", "changes_at", "read", "read_at", "reading")
 
     def __init__(self, read: _Reader) -> None:
         self.read = read
         self.board: Board | None = None
         self.read_at = 0.0
+        self.changes_at = math.inf
         self.reading: asyncio.Task[Board] | None = None
 
 
@@ -297,10 +283,11 @@ class Boards:
         kept = self._kept.get(occurrence)
         if kept is None:
             return None
-        age_s = time.monotonic() - kept.read_at
-        if age_s >= self._interval_s:
+        now_s = time.monotonic()
+        age_s = now_s - kept.read_at
+        if age_s >= self._interval_s or now_s >= kept.changes_at:
             self._reading(kept)
-            if age_s >= _AGE_S_MAX:
+            if age_s >= _AGE_S_MAX or now_s >= kept.changes_at:
                 return None
         return kept.board
 
@@ -322,7 +309,8 @@ class Boards:
         return await asyncio.shield(self._reading(kept))
 
     def _is_fresh(self, kept: _Kept) -> bool:
-        return time.monotonic() - kept.read_at < self._interval_s
+        now_s = time.monotonic()
+        return now_s - kept.read_at < self._interval_s and now_s < kept.changes_at
 
     def _reading(self, kept: _Kept) -> asyncio.Task[Board]:
         if kept.reading is None:
@@ -332,9 +320,14 @@ class Boards:
 
     async def _read(self, kept: _Kept) -> Board:
         try:
-            kept.board = await kept.read()
+            began = time.monotonic()
+            kept.board = board = await kept.read()
             kept.read_at = time.monotonic()
-            return kept.board
+            changes_in_ms = (
+                math.inf if board.changes_ms is None else board.changes_ms - board.wall_ms
+            )
+            kept.changes_at = began + changes_in_ms / 1000
+            return board
         finally:
             kept.reading = None
 

@@ -6,6 +6,7 @@ Pure functions. They estimate, so each says what it takes for granted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,6 +17,14 @@ _PRIOR_DISPERSION = 0.8  # variance of the tickets a buyer, divided by their mea
 _PRIOR_PEOPLE = 30  # as many outcomes weigh as much as the prior
 _GIVEN_UP = 0.2  # of the stock in carts, comes back on sale
 _SLOWER = 1.25  # the late end of a range is at least so far behind the likely time
+_STEP_S = 0.2  # between two calls of the leader
+_STEPS_S = 1.0  # a line that moves in steps, and is looked at now and then, is late by so much
+_SEEN_ENOUGH = 10  # events; of fewer no early end can be told
+_TRICKLE_PER_S = 0.1  # how fast a line moves whose stock is spoken for (waiting/admission.py)
+_FORESEEN = 50  # so many places ahead can be told of then
+_STOCK_S = 3.0  # of calls; stock for more is no limit
+_SOON = 0.25  # of what comes back does so while those called now choose
+_DEMAND_MIN = 0.05  # tickets a person
 _PLACES_MAX = 100  # of a draw that are looked at: a percent each
 
 _ASK_MS_MIN = 1_000
@@ -33,6 +42,43 @@ class Eta(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     likely_ms: int
     from_ms: int
     to_ms: int
+
+
+class Limit(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """Something that lets ``room`` people pass at once, and then ``per_s`` on average.
+
+    ``seen``: of how many that average is. ``bunched``: variance over mean of how many pass in a
+    while: 1 where each goes by itself, about as many as go together where they do. ``batch``: of
+    so many all pass within ``batch_s_max``, whatever happens (0: nothing is certain). Of more than
+    ``needed_max`` nothing can be said.
+    """
+
+    room: int
+    per_s: float
+    seen: float
+    bunched: float = 1.0
+    batch: int = 0
+    batch_s_max: float = 0.0
+    needed_max: int | None = None
+
+    def times(self, needed: int) -> tuple[float, float, float] | None:
+        """Return in how many s ``needed`` people beyond the room have passed: from, likely, to.
+
+        Those who pass are taken as a Poisson process of bunches; two standard deviations to both
+        sides, and the same for the rate. While that was hardly seen, only what is certain is told.
+        """
+        if self.per_s <= 0 or (self.needed_max is not None and needed > self.needed_max):
+            return None
+        spread = 2 * (math.sqrt(self.bunched * needed) + self.bunched)
+        doubt = 1 + 2 / math.sqrt(self.seen + 1)
+        enough = self.seen >= _SEEN_ENOUGH
+        likely_s = needed / self.per_s
+        from_s = max(needed - spread, 0.0) / self.per_s / doubt if enough else 0.0
+        to_s = (needed + spread) / self.per_s * doubt
+        if self.batch > 0:
+            certain_s = self.batch_s_max * math.ceil(needed / self.batch)
+            to_s = max(min(to_s, certain_s) if enough else certain_s, likely_s)
+        return from_s, likely_s, to_s
 
 
 class Outlook(msgspec.Struct, kw_only=True, frozen=True, gc=False):
@@ -80,23 +126,57 @@ def coming_back(held: int) -> float:
     return held * _GIVEN_UP
 
 
-def eta(ahead: int, calls_per_s: float, most_calls_per_s: float) -> Eta | None:
+def eta(
+    ahead: int,
+    calls_per_s: float,
+    most_calls_per_s: float,
+    limits: Sequence[Limit] = (),
+    starts_in_ms: int = 0,
+) -> Eta | None:
     """Return when one with so many ahead who are still to be called will be called.
 
     ``calls_per_s``: measured over the last minute, or since the opening if that
     is shorter; the likely time follows from it. ``most_calls_per_s``: what the
     operator's rate allows, the earliest time. The late end is as far from the
-    likely time as the early end. None: nothing moves, so nothing can be said.
+    likely time as the early end. A limit that is reached before delays all three: the
+    slowest one counts. ``starts_in_ms``: until then nobody is called. None: nothing
+    moves, so nothing can be said.
     """
-    if calls_per_s <= 0 or most_calls_per_s <= 0:
-        return None
     places = max(ahead, 0) + 1
-    from_s = places / most_calls_per_s
-    likely_s = max(places / calls_per_s, from_s)
-    to_s = max(2 * likely_s - from_s, likely_s * _SLOWER)
+    reached = [limit for limit in limits if places > limit.room]
+    if most_calls_per_s <= 0 or (calls_per_s <= 0 and not reached):
+        return None
+    # where less than one is called a step, the next call may be due this moment
+    slow = most_calls_per_s * _STEP_S < 1
+    from_s = (places - 1 if slow else places) / most_calls_per_s
+    likely_s = max(places / calls_per_s, from_s) if calls_per_s > 0 else from_s
+    to_s = max(2 * likely_s - from_s, likely_s * _SLOWER, likely_s + _STEPS_S)
+    for limit in reached:
+        found = limit.times(places - limit.room)
+        if found is None:
+            return None
+        from_s, likely_s, to_s = map(max, (from_s, likely_s, to_s), found)
     return Eta(
-        likely_ms=round(likely_s * 1000), from_ms=round(from_s * 1000), to_ms=round(to_s * 1000)
+        likely_ms=round(likely_s * 1000) + starts_in_ms,
+        from_ms=round(from_s * 1000) + starts_in_ms,
+        to_ms=round(to_s * 1000) + starts_in_ms,
     )
+
+
+def stock_limit(free: int, held: int, takers: int, per_s: float, outlook: Outlook) -> Limit | None:
+    """Return the limit that the stock is when it is nearly spoken for; None: it is not yet.
+
+    ``takers``: those called or inside who hold nothing yet. ``per_s``: how fast the line moves
+    otherwise. As long as the stock does for some seconds of calls it is no limit: whether it does
+    for all who wait is what the chance says.
+    """
+    demand = max(outlook.demand, _DEMAND_MIN)
+    room = math.floor((free + coming_back(held) * _SOON) / demand - takers)
+    if room > per_s * _STOCK_S:
+        return None
+    # with nothing left that could come back nobody can be told a time
+    per_s = _TRICKLE_PER_S if free + held > 0 else 0.0
+    return Limit(room=max(room, 0), per_s=per_s, seen=0.0, needed_max=_FORESEEN)
 
 
 def chance(ahead: int, free: int, coming_back: float, outlook: Outlook) -> int:

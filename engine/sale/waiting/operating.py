@@ -119,5 +119,5 @@ def _view(board: Board, queue: Queue, *, paused: bool) -> LineView:
         done=queue.done,
         no_shows=queue.no_shows,
         gone=queue.gone,
-        calls_per_minute=round(board.calls_per_s * 60),
+        calls_per_minute=round(board.pace.calls_per_s * 60),
     )

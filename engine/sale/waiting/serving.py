@@ -7,18 +7,27 @@ from typing import Literal
 
 import msgspec
 
+from engine.sale.stock import TicketState
+
 LineState = Literal["off", "planned", "pre-queue", "open", "paused", "draining", "closed"]
 
 _encoder = msgspec.json.Encoder()
 
 
 class LeftView(msgspec.Struct, kw_only=True, gc=False):
-    """What can be had of a ticket type, and for how much (minor units); null: for nothing now."""
+    """What can be had of a ticket type, and for how much (minor units); null: for nothing now.
+
+    Before the sale: at its opening. ``price_display``: the price as people read it.
+    ``on_map_only``: so many more for those who choose them on the map.
+    """
 
     ticket_type: str
     name: str
     left: int
     price_from: int | None
+    price_display: str | None = None
+    state: TicketState = "available"
+    on_map_only: int = 0
 
 
 class ServingView(msgspec.Struct, kw_only=True, gc=False):
@@ -26,10 +35,10 @@ class ServingView(msgspec.Struct, kw_only=True, gc=False):
 
     ``places``: given out so far; ``waiting``: of them still to be called.
     ``calls_per_minute``: measured, or what the operator allows before it moves.
-    ``sold_out``: nothing is left and nothing is in carts. ``drawn``: whoever
-    joined before the opening has a number: ask for it. ``joining_in_ms``: until
-    people can join, before the pre-queue. ``version``: another one, another
-    content (a CRC-32; the countdowns do not count).
+    ``sold_out``: nothing is left, nothing is in carts, and no price is still to come.
+    ``drawn``: whoever joined before the opening has a number: ask for it.
+    ``joining_in_ms``: until people can join, before the pre-queue. ``version``:
+    another one, another content (a CRC-32; the countdowns do not count).
     """
 
     version: int

@@ -134,7 +134,7 @@ def _pre_queue(board: Board) -> QueueView:
 
 
 def _waiting(board: Board, number: int, index: int, ahead: int) -> QueueView:
-    eta = forecast.eta(ahead, board.calls_per_s, board.most_calls_per_s)
+    eta = board.eta(ahead)
     likely = None if eta is None else eta.likely_ms
     view = _view(
         board, "waiting", number, index, forecast.ask_in_ms(ahead, likely, _random.random())

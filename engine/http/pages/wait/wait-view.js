@@ -148,17 +148,15 @@ export function countdown(label, ms, frozen) {
 
 let offered = "";
 
-export function offer({ left, currency, sold_out: soldOut }) {
-  const key = JSON.stringify([left, currency]);
+export function offer({ left, sold_out: soldOut }) {
+  const key = JSON.stringify(left);
   if (key !== offered) {
     offered = key;
     at("left").replaceChildren(...left.slice(0, TYPES_SHOWN_MAX).map((type) => {
       const row = make("li", type.left ? "" : "none", "");
       row.append(make("span", "name", type.name));
-      if (type.price_from !== null) {
-        row.append(make("span", "price", `from ${words.money(type.price_from, currency.toUpperCase())}`));
-      }
-      row.append(make("span", "count", type.left ? `${words.count(type.left)} left` : "none left"));
+      if (type.price_display !== null) row.append(make("span", "price", `from ${type.price_display}`));
+      row.append(make("span", "count", words.left(type)));
       return row;
     }));
     const more = left.length - TYPES_SHOWN_MAX;

@@ -1,4 +1,4 @@
-// Numbers, times and money as people read them. Nothing here touches the page.
+// Numbers and times as people read them; money comes from the server so. Nothing here touches the page.
 
 const locale = /^en\b/.test(navigator.language) ? navigator.language : "en-GB";
 const counts = new Intl.NumberFormat(locale);
@@ -9,10 +9,12 @@ const DAY = 24 * HOUR;
 
 export const count = (number) => counts.format(number);
 
-/** An amount in minor units: (4500, "EUR") -> "€45.00". */
-export function money(amount, currency) {
-  const format = new Intl.NumberFormat(locale, { style: "currency", currency });
-  return format.format(amount / 10 ** format.resolvedOptions().maximumFractionDigits);
+/** What can be had of a ticket type: "18 left", "2 left, on the map only", "not yet". */
+export function left({ left: free, on_map_only: onMap, state }) {
+  if (free) return `${count(free)} left`;
+  if (onMap) return `${count(onMap)} left, on the map only`;
+  if (state === "not_yet" || state === "gap") return "not on sale yet";
+  return state === "ended" ? "not on sale any more" : "none left";
 }
 
 /** "Saturday 4 July 2026 at 20:00 CEST", in the time of the house. */

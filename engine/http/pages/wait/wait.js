@@ -72,7 +72,7 @@ function hearServing(serving) {
   if (serving.version !== model.serving?.version) model.shut = "";
   model.serving = serving;
   if (model.place) {
-    for (const name of ["left", "currency", "sold_out"]) model.place[name] = serving[name];
+    for (const name of ["left", "sold_out"]) model.place[name] = serving[name];
     const paused = serving.state === "paused";
     if (model.place.paused !== paused) {
       if (!paused) setDeadline(model.deadline);
@@ -86,19 +86,18 @@ function hearServing(serving) {
 }
 
 /** Work out from the broadcast how far it is: nobody has to ask for that. */
-function advance({ serving, calls_per_minute: rate }) {
+function advance({ serving }) {
   const place = model.place;
   if (place.state !== "waiting" || place.ahead === null) return;
   const ahead = Math.max(0, place.number - serving - 1);
   if (ahead >= place.ahead) return;
-  place.ahead = ahead;
-  if (place.eta && rate > 0) {
-    const likely = ((ahead + 1) / rate) * 60_000;
-    const scale = likely / Math.max(1, place.eta.likely_ms);
-    place.eta = {
-      likely_ms: likely, from_ms: place.eta.from_ms * scale, to_ms: place.eta.to_ms * scale,
-    };
+  if (place.eta) {
+    // as the server has told it: more than the rate decides, and only the server knows it
+    const share = (ahead + 1) / (place.ahead + 1);
+    const { likely_ms: likely, from_ms: from, to_ms: to } = place.eta;
+    place.eta = { likely_ms: likely * share, from_ms: from * share, to_ms: to * share };
   }
+  place.ahead = ahead;
 }
 
 function setDeadline(ms) {
