@@ -39,6 +39,9 @@ class Settings:
     control_host: str = "127.0.0.1"  # operators reach it through what signs them in
     control_port: int = 8082
     control_token: str = _DEVELOPMENT_SECRET  # whoever has it may pause, open and close sales
+    # Metrics are for scrapers, not for the public: another address and other ports than buyers'
+    metrics_host: str = "127.0.0.1"
+    api_metrics_port: int = 8083  # of all processes of an API; 0: none
     worker_metrics_port: int = 8081  # 0: let the kernel choose
     public_url: str = "http://127.0.0.1:8080"  # what buyers see; links and redirects use it
     guest_token_ttl_s: int = 86_400  # a guest keeps order access for a day
@@ -66,8 +69,20 @@ class Settings:
     backlog_max: int = 500_000  # unwritten records (~0.6 KiB each: 300 MiB of Valkey memory)
     backlog_poll_ms: int = 500
     body_bytes_max: int = 65_536  # the largest sensible request names some 100 seats
+    # What a client may take for each part of a request, in total: however slowly it goes on. A head
+    # is one packet, and a phone in a tunnel repeats it within seconds.
+    http_head_s: float = 10.0
+    http_body_s: float = 15.0  # 64 KiB at 35 kbit/s
+    http_answer_s: float = 60.0  # the map of a stadium, 300 KiB compressed, at 40 kbit/s
+    http_idle_s: float = 75.0  # longer than the 60 s of usual proxies, so that they close first
+    # What requests under way are given at SIGTERM; with sockets and servers to part from, a process
+    # ends within 8 s, which is less than the 10 s that containers are given
+    http_stop_s: float = 4.0
     live_interval_ms: int = 250  # of seat maps and lines: at most 4 messages a second
     live_sockets_max: int = 20_000  # of seat maps, and of lines, a process; ~2 KiB each idle
+    # of them to seat maps, for which nobody signs in, of one address (/64 of IPv6); 0: no limit. A
+    # fan zone on one line has 3,000; those beyond ask instead
+    live_sockets_of_one_max: int = 4_000
     persist_batch: int = (
         1_000  # records a transaction; twice as many a stream read (+15 % over 500)
     )
@@ -140,7 +155,9 @@ _SECRETS = (
     "stripe_webhook_secret",
 )
 _MAY_BE_ZERO = {
+    "api_metrics_port",
     "worker_metrics_port",
+    "live_sockets_of_one_max",
     "guests_per_address",
     "door_difficulty",
     "door_address_hard",
