@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
@@ -39,8 +40,12 @@ from engine.http.problems import last_words, problem_response, unexpected
 LINE_BYTES_MAX: Final = 8_190  # of the request line (RFC 9112, 3 asks for 8,000 at least)
 FIELD_BYTES_MAX: Final = 8_192  # of one header; another number, by which errors are told apart
 HEAD_BYTES_MAX: Final = 65_536  # of all of them: a client could else leave 1 MiB of half a head
+_LINGER_S: Final = 1.0
 _CONTINUE: Final = "100-continue"
 _HEAD, _BODY, _ANSWER = "head", "body", "answer"
+
+_VERSIONS: Final = {HttpVersion10, HttpVersion11}
+_NO_REQUEST: Final = InvalidRequestError("This is no request by the rules of HTTP/1.1")
 
 _log = logging.getLogger(__name__)
 _seldom = SeldomLog(_log)
@@ -68,16 +73,18 @@ class Rules:
 class Parser:
     """aiohttp's parser. Knows what is half read; ``take`` may keep a message for itself.
 
-    ``half``: bytes of a head that is not whole yet; ``heads``: those that were.
+    ``half``: bytes of a head that is not whole yet; ``heads``: those that were; ``broken``: a body
+    was not framed by the rules.
     """
 
-    __slots__ = ("_body", "_feed", "_parser", "_take", "half", "heads")
+    __slots__ = ("_body", "_feed", "_parser", "_take", "broken", "half", "heads")
 
     def __init__(self, parser: Any, take: Callable[[Any, StreamReader], bool]) -> None:
         self._parser = parser
         self._feed = parser.feed_data
         self._take = take
         self._body: StreamReader | None = None  # that is not whole yet
+        self.broken = False
         self.half = 0
         self.heads = 0
 
@@ -89,6 +96,7 @@ class Parser:
             body, self._body = self._body, None
             if body is None:
                 raise
+            self.broken = True
             body.set_exception(RequestPayloadError(type(error).__name__))
             return (), False, b""
         if messages:
@@ -115,7 +123,7 @@ class Parser:
 class Connection(web.RequestHandler):
     """aiohttp's connection with the rules of its listener."""
 
-    __slots__ = ("_rules", "_since", "_watched")
+    __slots__ = ("_gone", "_refused", "_rules", "_since", "_watched")
 
     def __init__(self, manager: web.Server, *, rules: Rules, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -123,6 +131,8 @@ class Connection(web.RequestHandler):
         self._parser: Any = Parser(self._parser, self._take)
         self._watched: tuple[str, int] | None = None  # what is waited for
         self._since = 0.0
+        self._refused = False
+        self._gone: asyncio.Future[None] | None = None  # of who is refused and may still send
 
     def _take(self, message: Any, payload: StreamReader) -> bool:
         """Tell whether this request is answered without the application."""
@@ -172,6 +182,7 @@ class Connection(web.RequestHandler):
         if what == _ANSWER:
             transport.abort()
         elif request is not None:
+            self._refused = True
             request.content.set_exception(error)  # for who reads the body, and answers
         else:
             self._rules.count(error.status)
@@ -182,6 +193,7 @@ class Connection(web.RequestHandler):
         """Answer a request of which the body is not whole: the process ends."""
         request = self._current_request
         if request is not None and not request.content.is_eof():
+            self._refused = True
             request.content.set_exception(RestartingError("Send the same request again"))
 
     @property
@@ -195,16 +207,48 @@ class Connection(web.RequestHandler):
             self._task_handler.cancel()
         self.force_close()
 
-    def refuse(self, request: BaseRequest, error: OnsaleError) -> web.Response:
+    def refuse(self, error: OnsaleError) -> web.Response:
         """Return the answer to a request that reaches no route; the connection ends with it."""
         identifier = new_id()
         response = problem_response(error, identifier)
         response.headers.update(self._rules.headers)
         response.headers[REQUEST_ID_HEADER] = identifier
         response.force_close()
+        self._refused = True
         self._rules.count(error.status)
-        del request
         return response
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer. Who is refused in mid-request is given a moment to read it.
+
+        A connection that is closed with something unread is reset, and the answer lost with that.
+        """
+        if self._refused or (self._parser is not None and self._parser.broken):
+            self._refused = True
+            resp.force_close()
+        found = await super().finish_response(request, resp, start_time)
+        if self._refused and self.transport is not None:
+            self._close = True  # what still comes is thrown away
+            self._gone = self._loop.create_future()
+            self.transport.write_eof()
+            await asyncio.wait([self._gone], timeout=_LINGER_S)
+        return found
+
+    def eof_received(self) -> None:
+        """Note that the client has ended its side."""
+        self._note_gone()
+        super().eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that the connection is no more."""
+        self._note_gone()
+        super().connection_lost(exc)
+
+    def _note_gone(self) -> None:
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
 
     def handle_error(
         self,
@@ -222,7 +266,7 @@ class Connection(web.RequestHandler):
             _seldom.info("a request could not be parsed", reason=type(exc).__name__)
         else:
             error = unexpected(exc or RuntimeError(f"a failure with status {status}"))
-        return self.refuse(request, error)
+        return self.refuse(error)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log what aiohttp finds unhandled, but for bodies that ended as they should not."""
@@ -241,7 +285,7 @@ def _refusal(error: HttpProcessingError) -> OnsaleError:
         )
     if isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers"):
         return HeadTooLargeError("A request has 128 headers at most")
-    return InvalidRequestError("This is no request by the rules of HTTP/1.1")
+    return _NO_REQUEST
 
 
 class Server(web.Server):
@@ -270,10 +314,13 @@ class Server(web.Server):
         return Connection(self, rules=self.rules, loop=self._loop, **self._kwargs)
 
     async def _handle(self, request: BaseRequest) -> web.StreamResponse:
+        """Let the application answer, unless it is not asked as it can be."""
+        connection = cast("Connection", request.protocol)
+        if request.version not in _VERSIONS:
+            return connection.refuse(_NO_REQUEST)
         expected = request.headers.get(hdrs.EXPECT)
         if expected and expected.lower() != _CONTINUE:
-            connection = cast("Connection", request.protocol)
-            return connection.refuse(request, ExpectationError(f"Expect {_CONTINUE}, or nothing"))
+            return connection.refuse(ExpectationError(f"Expect {_CONTINUE}, or nothing"))
         return await self._application(request)
 
     def _look(self) -> None:

@@ -37,7 +37,7 @@ def accepted_key(request: web.Request) -> str:
     headers = request.headers
     wanted = ",".join(headers.getall(hdrs.UPGRADE, ())).split(",")
     asks = any(name.strip().lower() == "websocket" for name in wanted)
-    if request.version < HttpVersion11 or not asks or not request._message.upgrade:  # noqa: SLF001 - what aiohttp's parser found in Connection
+    if request.version != HttpVersion11 or not asks or not request._message.upgrade:  # noqa: SLF001 - what aiohttp's parser found in Connection
         raise UpgradeNeededError("Connect with a WebSocket client")
     if headers.getall(hdrs.SEC_WEBSOCKET_VERSION, []) != [_VERSION]:
         raise UpgradeNeededError(f"Connect with a WebSocket client of version {_VERSION}")

@@ -42,7 +42,7 @@ class Feeds(Generic[FeedT]):
         self, make: Callable[[str], FeedT], sockets_max: int, sockets_of_one_max: int = 0
     ) -> None:
         self._make = make
-        self._watched: dict[str, FeedT] = {}
+        self._feeds: dict[str, FeedT] = {}
         self._plain: OrderedDict[str, FeedT] = OrderedDict()
         self._dropped = 0
         self.sockets = LiveSockets(sockets_max, sockets_of_one_max)
@@ -50,24 +50,24 @@ class Feeds(Generic[FeedT]):
     @property
     def dropped(self) -> int:
         """Sockets dropped for being slow, since the start."""
-        return self._dropped + sum(feed.dropped for feed in self._watched.values())
+        return self._dropped + sum(feed.dropped for feed in self._feeds.values())
 
     def of(self, occurrence: str) -> FeedT:
         """Return the feed of an occurrence that is to be watched.
 
         The caller has checked that it is published. Raises ``OverloadedError``.
         """
-        feed = self._watched.get(occurrence)
+        feed = self._feeds.get(occurrence)
         if feed is None:
-            if len(self._watched) >= _WATCHED_MAX:
+            if len(self._feeds) >= _WATCHED_MAX:
                 self._forget_unwatched()
             feed = self._plain.pop(occurrence, None) or self._make(occurrence)
-            self._watched[occurrence] = feed
+            self._feeds[occurrence] = feed
         return feed
 
     def plain(self, occurrence: str) -> FeedT:
         """Return the feed of an occurrence that is only asked for. It is published."""
-        feed = self._watched.get(occurrence)
+        feed = self._feeds.get(occurrence)
         if feed is not None:
             return feed
         feed = self._plain.get(occurrence)
@@ -81,13 +81,13 @@ class Feeds(Generic[FeedT]):
     async def close(self) -> None:
         """Tell every client that the server goes away, and stop all readings."""
         await self.sockets.close()
-        for feed in (*self._watched.values(), *self._plain.values()):
+        for feed in (*self._feeds.values(), *self._plain.values()):
             await feed.close()
 
     def _forget_unwatched(self) -> None:
-        for occurrence, feed in list(self._watched.items()):
+        for occurrence, feed in list(self._feeds.items()):
             if not feed.listeners:
                 self._dropped += feed.dropped
-                del self._watched[occurrence]
-        if len(self._watched) >= _WATCHED_MAX:
+                del self._feeds[occurrence]
+        if len(self._feeds) >= _WATCHED_MAX:
             raise OverloadedError("Too many occurrences are watched at once: ask instead")
