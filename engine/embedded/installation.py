@@ -51,11 +51,10 @@ class Installation:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Make the directory and hold it alone. Raises :class:`LaunchError` when another has it."""
-        # others may pass through, as PostgreSQL's user does, and see nothing: all in it is private
-        self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.directory.chmod(0o711)
-        for name in ("log", "mail"):
-            make_private(self.directory / name)
+        if not self.directory.exists():
+            self.directory.mkdir(parents=True)
+            # others may pass through, as PostgreSQL's user does, and see nothing
+            self.directory.chmod(0o711)
         with (self.directory / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

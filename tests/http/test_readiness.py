@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from engine.http import health
 from engine.store.client import connect
@@ -36,7 +34,7 @@ async def noreplicas(client: Redis, own: Own) -> None:
 async def readonly(client: Redis, own: Own) -> None:
     del own
     await client.config_set("replica-serve-stale-data", "yes")
-    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    await client.replicaof("127.0.0.1", 1)
 
 
 async def misconf(client: Redis, own: Own) -> None:
@@ -47,7 +45,7 @@ async def misconf(client: Redis, own: Own) -> None:
     await client.bgsave()
 
     async def failed() -> bool:
-        return (await client.info("persistence"))["rdb_last_bgsave_status"] == "err"
+        return bool((await client.info("persistence"))["rdb_last_bgsave_status"] == "err")
 
     await eventually(failed, 30)
 
@@ -89,12 +87,8 @@ async def test_it_is_ready_again_when_writes_are_taken_again(
 
 
 async def test_a_user_who_may_not_write_is_told_apart(own: Own, client: Redis) -> None:
-    await client.execute_command("ACL", "SETUSER", "default", "-set")
-    try:
-        assert await refuses_writes(client) == "this user may not write"
-    finally:
-        with contextlib.suppress(ResponseError):
-            await client.execute_command("ACL", "SETUSER", "default", "+@all")
+    await client.acl_setuser("default", commands=["+@all", "-set"])
+    assert await refuses_writes(client) == "this user may not write"
 
 
 async def test_many_who_ask_at_once_are_one_write(edge: Edge) -> None:
