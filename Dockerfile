@@ -24,7 +24,7 @@ RUN printf '#!/bin/sh\nexec /onsale/venv/bin/python -m engine.cli "$@"\n' > venv
 ENV PATH=/onsale/venv/bin:$PATH PYTHONPATH=/onsale PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     ONSALE_ENVIRONMENT=production ONSALE_API_HOST=0.0.0.0
 USER onsale
-EXPOSE 8080 8081 8082
+EXPOSE 8080 8081 8082 8083
 # The API's; the worker has its own in docker-compose.yml.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health/live', timeout=2)"]

@@ -13,6 +13,18 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from engine.core.addresses import Proxies
+from engine.core.setting_rules import (
+    PORT_MAX,
+    Rule,
+    between,
+    endpoint_url,
+    listening_host,
+    one_of,
+    parse_number,
+    secret,
+    server_url,
+    site,
+)
 
 _DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused in production
 _SECRET_LENGTH_MIN = 32  # HS256 keys shorter than the digest weaken it (RFC 7518, 3.2)
@@ -39,6 +51,9 @@ class Settings:
     control_host: str = "127.0.0.1"  # operators reach it through what signs them in
     control_port: int = 8082
     control_token: str = _DEVELOPMENT_SECRET  # whoever has it may pause, open and close sales
+    # Metrics are for scrapers, not for the public: another address and other ports than buyers'
+    metrics_host: str = "127.0.0.1"
+    api_metrics_port: int = 8083  # of all processes of an API; 0: none
     worker_metrics_port: int = 8081  # 0: let the kernel choose
     public_url: str = "http://127.0.0.1:8080"  # what buyers see; links and redirects use it
     guest_token_ttl_s: int = 86_400  # a guest keeps order access for a day
@@ -66,8 +81,20 @@ class Settings:
     backlog_max: int = 500_000  # unwritten records (~0.6 KiB each: 300 MiB of Valkey memory)
     backlog_poll_ms: int = 500
     body_bytes_max: int = 65_536  # the largest sensible request names some 100 seats
+    # What a client may take for each part of a request, in total: however slowly it goes on. A head
+    # is one packet, and a phone in a tunnel repeats it within seconds.
+    http_head_s: float = 10.0
+    http_body_s: float = 15.0  # 64 KiB at 35 kbit/s
+    http_answer_s: float = 60.0  # the map of a stadium, 300 KiB compressed, at 40 kbit/s
+    http_idle_s: float = 75.0  # longer than the 60 s of usual proxies, so that they close first
+    # What requests under way are given at SIGTERM; with sockets and servers to part from, a process
+    # ends within 8 s, which is less than the 10 s that containers are given
+    http_stop_s: float = 4.0
     live_interval_ms: int = 250  # of seat maps and lines: at most 4 messages a second
     live_sockets_max: int = 20_000  # of seat maps, and of lines, a process; ~2 KiB each idle
+    # of them to seat maps, for which nobody signs in, of one address (/64 of IPv6); 0: no limit. A
+    # fan zone on one line has 3,000; those beyond ask instead
+    live_sockets_of_one_max: int = 4_000
     persist_batch: int = (
         1_000  # records a transaction; twice as many a stream read (+15 % over 500)
     )
@@ -85,38 +112,55 @@ class Settings:
                 continue
             kind = {"str": str, "int": int, "float": float}[str(field.type)]
             try:
-                values[field.name] = kind(text)
+                values[field.name] = text if kind is str else parse_number(text, kind)
             except ValueError:
                 raise SettingsError(
                     f"{variable(field.name)}={text!r} is not a number: set a {kind.__name__}"
                 ) from None
+        if "public_url" in values:
+            values["public_url"] = values["public_url"].removesuffix("/")
         settings = cls(**values)
         settings.validate()
         return settings
 
     def validate(self) -> None:
         """Raise :class:`SettingsError` when a value is missing or out of range."""
-        if self.environment not in {"development", "production"}:
-            raise SettingsError("ONSALE_ENVIRONMENT must be development or production")
-        for name in ("token_secret", "control_token"):
-            if len(getattr(self, name)) < _SECRET_LENGTH_MIN:
-                raise SettingsError(
-                    f"{variable(name)} must have at least {_SECRET_LENGTH_MIN} characters"
-                )
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, (int, float)):
-                continue
-            if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
-                raise SettingsError(f"{variable(field.name)}={value} must be above 0")
+            wrong = RULES[field.name](value)
+            if wrong is not None:
+                shown = "" if field.name in _HIDDEN else f"={value!r}"
+                raise SettingsError(f"{variable(field.name)}{shown} {wrong}")
         self._validate_door()
         if self.environment == "production":
-            for name in _SECRETS:
-                value = getattr(self, name)
-                if not value or value == type(self).__dataclass_fields__[name].default:
+            self._validate_production()
+
+    def _validate_production(self) -> None:
+        for name in SECRETS:
+            if getattr(self, name) == type(self).__dataclass_fields__[name].default:
+                raise SettingsError(
+                    f"set {variable(name)}: production refuses the development value"
+                )
+        for number, name in enumerate(SECRETS):
+            for other in SECRETS[:number]:
+                if getattr(self, name) == getattr(self, other):
                     raise SettingsError(
-                        f"set {variable(name)}: production refuses the development value"
+                        f"{variable(name)} is the same as {variable(other)}: "
+                        "who knows the one must not know the other"
                     )
+        if not self.public_url.startswith("https://"):
+            raise SettingsError(
+                f"{variable('public_url')}={self.public_url!r} must begin with https:// in "
+                "production: tokens and names of people go over it"
+            )
+        modes = {
+            getattr(self, name).split("_")[1]
+            for name in ("stripe_secret_key", "stripe_publishable_key")
+        }
+        if len(modes) != 1:
+            raise SettingsError(
+                "STRIPE_SECRET_KEY and STRIPE_PUBLISHABLE_KEY must both be live or both test"
+            )
 
     def _validate_door(self) -> None:
         for kind in ("address", "email"):
@@ -126,26 +170,75 @@ class Settings:
                     f"{variable(f'door_{kind}_soft')}={soft} must not be above "
                     f"{variable(f'door_{kind}_hard')}={hard}"
                 )
-        try:
-            Proxies(self.trusted_proxies)
-        except ValueError as error:
-            raise SettingsError(f"{variable('trusted_proxies')}: {error}") from None
 
 
-_SECRETS = (
+def _networks(value: str) -> str | None:
+    try:
+        Proxies(value)
+    except ValueError as error:
+        return f"must be networks, comma-separated: {error}"
+    return None
+
+
+_PORT = between(1, PORT_MAX)
+_MAYBE_PORT = between(1, PORT_MAX, or_zero=True)
+_PEOPLE = between(1, 1_000_000)
+_MAYBE_PEOPLE = between(1, 1_000_000, or_zero=True)
+_INTERVAL_MS = between(5, 60_000)
+
+# What each setting may be; beyond it, it is a mistake of whoever wrote it down.
+RULES: dict[str, Rule] = {
+    "environment": one_of("development", "production"),
+    "redis_url": server_url("redis", "rediss"),
+    "database_url": server_url("postgresql"),
+    "token_secret": secret(least=_SECRET_LENGTH_MIN),
+    "stripe_secret_key": secret(("sk_test_", "sk_live_", "rk_test_", "rk_live_")),
+    "stripe_publishable_key": secret(("pk_test_", "pk_live_")),
+    "stripe_webhook_secret": secret(("whsec_",)),
+    "stripe_api_base": endpoint_url,
+    "api_host": listening_host,
+    "api_port": _PORT,
+    "control_host": listening_host,
+    "control_port": _PORT,
+    "control_token": secret(least=_SECRET_LENGTH_MIN),
+    "metrics_host": listening_host,
+    "api_metrics_port": _MAYBE_PORT,
+    "worker_metrics_port": _MAYBE_PORT,
+    "public_url": site,
+    "guest_token_ttl_s": between(60, 366 * 86_400),
+    "trusted_proxies": _networks,
+    "guests_per_address": _MAYBE_PEOPLE,
+    "door_difficulty": between(1, 1_000_000_000, or_zero=True),
+    "door_address_soft": _PEOPLE,
+    "door_address_hard": _MAYBE_PEOPLE,
+    "door_email_soft": _PEOPLE,
+    "door_email_hard": _MAYBE_PEOPLE,
+    "batch_size_max": between(1, 1_000),  # of a script call; see lua/README.md
+    "batch_queue_max": between(1, 1_000_000),
+    "backlog_max": between(1, 100_000_000),
+    "backlog_poll_ms": _INTERVAL_MS,
+    "body_bytes_max": between(1_024, 16_777_216),
+    "http_head_s": between(0.05, 600),
+    "http_body_s": between(0.05, 600),
+    "http_answer_s": between(0.05, 3_600),
+    "http_idle_s": between(0.05, 3_600),
+    "http_stop_s": between(0.05, 6),  # beyond it, the end would come before it
+    "live_interval_ms": _INTERVAL_MS,
+    "live_sockets_max": between(1, 1_000_000),
+    "live_sockets_of_one_max": between(1, 1_000_000, or_zero=True),
+    "persist_batch": between(1, 100_000),
+    "persist_dead_max": between(1, 1_000_000),
+    "sweep_interval_ms": _INTERVAL_MS,
+    "provider_timeout_s": between(0.05, 120),
+}
+SECRETS = (
     "token_secret",
     "control_token",
     "stripe_secret_key",
     "stripe_publishable_key",
     "stripe_webhook_secret",
 )
-_MAY_BE_ZERO = {
-    "worker_metrics_port",
-    "guests_per_address",
-    "door_difficulty",
-    "door_address_hard",
-    "door_email_hard",
-}
+_HIDDEN = {*SECRETS, "redis_url", "database_url"}  # with passwords: logs are read by many
 _UNPREFIXED = {
     "redis_url",
     "database_url",

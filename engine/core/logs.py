@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -13,6 +14,30 @@ from engine.core.times import rfc3339
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class SeldomLog:
+    """A logger of what strangers can cause at will: one line in ``every_s`` seconds a message.
+
+    The line says how many there were that it stands for (``times``).
+    """
+
+    def __init__(self, logger: logging.Logger, every_s: float = 10.0) -> None:
+        self._logger = logger
+        self._every_s = every_s
+        self._next: dict[str, float] = {}
+        self._times: dict[str, int] = {}
+
+    def info(self, message: str, **extra: Any) -> None:
+        """Log a message, one of few that the program has, unless it was just logged."""
+        now = time.monotonic()
+        times = self._times.get(message, 0) + 1
+        if now < self._next.get(message, 0.0):
+            self._times[message] = times
+            return
+        self._times[message] = 0
+        self._next[message] = now + self._every_s
+        self._logger.info(message, extra={**extra, "times": times})
 
 
 class JsonFormatter(logging.Formatter):

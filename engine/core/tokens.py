@@ -28,6 +28,7 @@ _CACHE_MAX = 32_768  # verified tokens a generation, ~0.6 KiB each: two generati
 _HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}
 _START = _HEADER.decode() + "."
 _SIGNATURE_LENGTH = 43  # 32 bytes in base 64 without padding
+_TOKEN_LENGTH_MIN = len(_START) + 1 + 1 + _SIGNATURE_LENGTH  # a payload, and its dot
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _INVALID = "The token is not valid: get a new one from POST /v1/guests"
@@ -121,7 +122,7 @@ class TokenSigner:
         return _encode64(self._mac.digest(signed))
 
     def _check(self, token: str) -> Claims:
-        if len(token) > TOKEN_LENGTH_MAX or not token.isascii():
+        if not _TOKEN_LENGTH_MIN <= len(token) <= TOKEN_LENGTH_MAX or not token.isascii():
             raise UnauthorizedError(_INVALID)
         if not token.startswith(_START) or token[-_SIGNATURE_LENGTH - 1] != ".":
             raise UnauthorizedError(_INVALID)

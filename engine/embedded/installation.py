@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.embedded.processes import LaunchError, free_port, is_port_free
+from engine.embedded.processes import LaunchError, free_port, is_port_free, make_private
 
 _SECRET_BYTES = 32
 _MADE_BY_UP = (
@@ -51,7 +51,10 @@ class Installation:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Make the directory and hold it alone. Raises :class:`LaunchError` when another has it."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        if not self.directory.exists():
+            self.directory.mkdir(parents=True)
+            # others may pass through, as PostgreSQL's user does, and see nothing
+            self.directory.chmod(0o711)
         with (self.directory / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,6 +81,7 @@ class Installation:
     def clear_logs(self) -> None:
         """Remove the logs of the run before, so that they do not grow for ever."""
         shutil.rmtree(self.directory / "log", ignore_errors=True)
+        make_private(self.directory / "log")
 
     def secret(self, name: str) -> str:
         """Return the secret of that name, made at first use (URL-safe, 43 characters)."""

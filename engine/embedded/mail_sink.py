@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.core.ids import new_id
+from engine.embedded.processes import make_private
 
 _LINE_BYTES_MAX = 4_096  # RFC 5321, 4.5.3.1 asks for 1,000 at least
 _MESSAGE_BYTES_MAX = 10 * 1024 * 1024
@@ -132,7 +133,7 @@ async def mail_sink(directory: Path, port: int = 0) -> AsyncIterator[int]:
     ``directory`` is made. ``port`` 0 lets the kernel choose. Raises
     :class:`OSError` when the port is taken.
     """
-    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(make_private, directory)
     sessions: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

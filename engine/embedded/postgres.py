@@ -23,7 +23,13 @@ from pathlib import Path
 
 import psycopg
 
-from engine.embedded.processes import LaunchError, Process, check_port_free, free_port
+from engine.embedded.processes import (
+    PRIVATE,
+    LaunchError,
+    Process,
+    check_port_free,
+    free_port,
+)
 
 
 def _binaries() -> Path:
@@ -171,6 +177,7 @@ class Postgres(Process):
                     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
                 ],
                 capture_output=True,
+                umask=PRIVATE,
                 cwd=self.data,
                 timeout=_INITDB_TIMEOUT_S,
                 check=False,

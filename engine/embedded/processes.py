@@ -18,9 +18,11 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.core.errors import OnsaleError
 
+PRIVATE = 0o077  # the umask of all parts: what they write is for their owner alone
 _LEASH = Path(__file__).with_name("leash.py")
 _LOG_TAIL_LINES = 15
 _POLL_S = 0.01
@@ -80,6 +82,17 @@ def tail(log: Path, lines: int = _LOG_TAIL_LINES) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
 
 
+def open_private(file: Path) -> BinaryIO:
+    """Open a file to append to it; a new one is for its owner alone."""
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and see that only its owner may enter it."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+
+
 class Process:
     """One child: a command, its log file, how it is stopped and how it is known to be ready.
 
@@ -136,7 +149,7 @@ class Process:
         """Start the child without waiting for it."""
         self.prepare()
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as output:
+        with open_private(self.log) as output:
             self._popen = _SPAWNER.submit(
                 subprocess.Popen,
                 [*self.leash(), *self.command],
@@ -145,6 +158,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=None if self.environment is None else dict(self.environment),
                 cwd=self.directory,
+                umask=PRIVATE,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops all in order
             ).result()
 

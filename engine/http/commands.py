@@ -33,6 +33,7 @@ def api(host: str | None, port: int | None, processes: int) -> None:
     settings = dataclasses.replace(
         settings, api_host=host or settings.api_host, api_port=port or settings.api_port
     )
+    settings.validate()
     with _telling_of(settings.api_host, settings.api_port):
         sys.exit(run(settings, processes))
 
@@ -52,6 +53,7 @@ def control(host: str | None, port: int | None) -> None:
         control_host=host or settings.control_host,
         control_port=port or settings.control_port,
     )
+    settings.validate()
     with _telling_of(settings.control_host, settings.control_port):
         run_control(settings)
 

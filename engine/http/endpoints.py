@@ -13,10 +13,16 @@ from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestPayloadError
 
 from engine.core.errors import InvalidRequestError, UnauthorizedError
 from engine.core.tokens import Claims, TokenSigner
-from engine.http.errors import ActorError, MediaTypeError
+from engine.http.errors import (
+    ActorError,
+    ClientGoneError,
+    ContentEncodingError,
+    MediaTypeError,
+)
 from engine.http.problems import malformed
 from engine.http.route import (
     ACTOR_HEADER,
@@ -65,6 +71,24 @@ def check_media_type(content_type: str | None) -> None:
         raise MediaTypeError("Send Content-Type: application/json")
 
 
+async def read_body(request: web.Request) -> bytes:
+    """Return the body as it was sent.
+
+    Raises :class:`ContentEncodingError`, :class:`InvalidRequestError` (it is not framed by the
+    rules), :class:`RequestTimeoutError`, :class:`RestartingError` and :class:`ClientGoneError`;
+    and aiohttp's error when it is too large.
+    """
+    for coding in request.headers.getall(hdrs.CONTENT_ENCODING, ()):
+        if coding.strip().lower() not in {"", "identity"}:
+            raise ContentEncodingError("Send the body as it is, without Content-Encoding")
+    try:
+        return await request.read()
+    except RequestPayloadError:
+        raise InvalidRequestError("The body is not framed by the rules of HTTP") from None
+    except OSError:
+        raise ClientGoneError("Send the whole body") from None
+
+
 def answer(
     body: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
@@ -91,7 +115,7 @@ def endpoint(route: Route) -> Endpoint:
         key, given = None, headers.get(IDEMPOTENCY_HEADER)
         raw = b""
         if decode is not None:
-            raw = await request.read()
+            raw = await read_body(request)
         if route.idempotency == "required" or (
             route.idempotency == "accepted" and given is not None
         ):

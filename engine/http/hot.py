@@ -11,16 +11,14 @@ docs/adr/0003 has the reasons and figures.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from engine.http.connections import Connection, Rules, Runner, Server
 from engine.http.hot_answers import HotRoute
 from engine.http.hot_holds import HotHolds
 from engine.http.hot_queue import HotJoins, HotPlaces
@@ -33,8 +31,6 @@ _PATH_LENGTH_MAX = _ID_END + len("/holds")  # of the paths below the longest
 _UNREAD_BYTES_MAX = 262_144  # answers that a client may leave unread before it is cut off
 
 _log = logging.getLogger(__name__)
-
-Messages = Sequence[tuple[Any, StreamReader]]
 
 
 class Hot:
@@ -63,49 +59,26 @@ class Hot:
             or message.should_close
             or message.upgrade
             or message.chunked
-            or message.compression
             or not payload.is_eof()
             or payload.total_bytes > self._body_bytes_max
             or hdrs.EXPECT in message.headers
+            or hdrs.CONTENT_ENCODING in message.headers
         ):
             return None
         published = self._loaded(path[len(_BEFORE) : _ID_END])
         return None if published is None else (route, published)
 
 
-class _Parser:
-    """aiohttp's parser, of whose messages ``take`` may keep one for itself."""
-
-    __slots__ = ("_parser", "_take", "feed_data_of")
-
-    def __init__(self, parser: Any, take: Callable[[Any, StreamReader], bool]) -> None:
-        self._parser = parser
-        self._take = take
-        self.feed_data_of = parser.feed_data
-
-    def feed_data(self, data: bytes) -> tuple[Messages, bool, bytes]:
-        messages, upgraded, tail = self.feed_data_of(data)
-        if len(messages) == 1 and not upgraded and self._take(*messages[0]):
-            self._parser.message_consumed()
-            return (), False, tail
-        return messages, upgraded, tail
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
-
-
-class _Connection(web.RequestHandler):
+class _Connection(Connection):
     """aiohttp's connection, which answers hot requests itself while nothing else is under way."""
 
-    __slots__ = ("_answered", "_held", "_hot", "_hot_under_way")
+    __slots__ = ("_held", "_hot", "_hot_under_way")
 
     def __init__(self, manager: web.Server, *, hot: Hot, **options: Any) -> None:
         super().__init__(manager, **options)
         self._hot = hot
         self._hot_under_way = False
         self._held: list[bytes] = []  # what came meanwhile: one piece, as reading stops then
-        self._answered: asyncio.Future[None] | None = None
-        self._parser: Any = _Parser(self._parser, self._take)
 
     def data_received(self, data: bytes) -> None:
         if self._hot_under_way:
@@ -153,36 +126,32 @@ class _Connection(web.RequestHandler):
                 self.force_close()
             else:
                 transport.write(data)
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(None)
         if self._held:
             held, self._held = self._held, []
             self._resume_transport_reading()
             for piece in held:
                 self.data_received(piece)
 
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
-        """Wait for the answer that is under way, then close as aiohttp does."""
-        if self._hot_under_way:
-            self._answered = self._loop.create_future()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._answered
-        await super().shutdown(timeout)
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way, a hot one neither."""
+        return super().idle and not self._hot_under_way
 
 
-class HotServer(web.Server):
-    """aiohttp's server of an application, with hot requests answered at the connection."""
+class HotServer(Server):
+    """The server of an application, with hot requests answered at the connection."""
 
-    def __init__(self, server: web.Server, app: web.Application) -> None:
-        super().__init__(
-            server.request_handler,
-            request_factory=server.request_factory,
-            handler_cancellation=server.handler_cancellation,
-            **server._kwargs,  # noqa: SLF001 - there is no other way to make one like it
-        )
+    def __init__(self, server: web.Server, rules: Rules, app: web.Application) -> None:
+        super().__init__(server, rules)
         self._hot = Hot(app)
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
-        return _Connection(self, hot=self._hot, loop=self._loop, **self._kwargs)
+        return _Connection(self, hot=self._hot, rules=self.rules, loop=self._loop, **self._kwargs)
+
+
+class HotRunner(Runner):
+    """Serves the application that has hot requests."""
+
+    async def _make_server(self) -> web.Server:
+        return HotServer(await web.AppRunner._make_server(self), self.rules, self.app)  # noqa: SLF001 - aiohttp's hook for this

@@ -8,6 +8,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -42,7 +43,8 @@ class HotAnswers:
         self._fixed = "".join(
             f"{name}: {value}\r\n" for name, value in security_headers(app[SETTINGS].public_url)
         )
-        self._success = self.head(status, JSON) + "%s\r\nContent-Length: %d\r\n\r\n"
+        self._success = self.head(status, JSON) + "%s\r\nContent-Length: %d\r\n%s\r\n"
+        self._date, self._dated_until = "", 0.0
         self._encode = msgspec.json.Encoder().encode
         self._process, self._count = os.urandom(8).hex(), itertools.count()
         self._late: set[asyncio.Task[None]] = set()
@@ -55,6 +57,16 @@ class HotAnswers:
             f"{REQUEST_ID_HEADER}: "
         )
 
+    def date(self, began: float) -> str:
+        """Return the Date header of the answer to a request that ``began`` then.
+
+        It is made once a second, and seconds are as exact as it is.
+        """
+        if began >= self._dated_until:
+            self._date = f"Date: {formatdate(usegmt=True)}\r\n"
+            self._dated_until = began + 1.0
+        return self._date
+
     def identifier(self, headers: CIMultiDictProxy[str]) -> str:
         """Return the request's id: the client's own, or a new one."""
         given = headers.get(_ID_HEADER)
@@ -65,7 +77,8 @@ class HotAnswers:
     def success(self, pending: Pending, view: msgspec.Struct) -> None:
         """Answer with a struct."""
         body = self._encode(view)
-        pending.answer((self._success % (pending.identifier, len(body))).encode() + body)
+        head = self._success % (pending.identifier, len(body), self.date(pending.began))
+        pending.answer(head.encode() + body)
         self.count(self._status, pending.began)
 
     def failure(self, answer: Answer, error: Exception, identifier: str, began: float) -> None:
@@ -79,7 +92,8 @@ class HotAnswers:
         retry = f"\r\nRetry-After: {seconds}" if seconds is not None else ""
         head = self.head(error.status, CONTENT_TYPE)
         self.count(error.status, began)
-        answer(f"{head}{identifier}{retry}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        head = f"{head}{identifier}{retry}\r\nContent-Length: {len(body)}\r\n{self.date(began)}\r\n"
+        answer(head.encode() + body)
 
     def count(self, status: int, began: float) -> None:
         """Count an answer."""

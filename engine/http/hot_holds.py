@@ -57,7 +57,7 @@ class HotHolds(HotRoute):
     def finish(self, pending: Pending, result: list[Any]) -> None:
         """Answer a request with what the store has said."""
         if result == _SOLD_OUT:
-            pending.answer(self._sold_out_answer(pending.identifier))
+            pending.answer(self._sold_out_answer(pending))
             self.answers.count(409, pending.began)
             return
         try:
@@ -67,8 +67,9 @@ class HotHolds(HotRoute):
         else:
             self.answers.success(pending, view)
 
-    def _sold_out_answer(self, identifier: str) -> bytes:
+    def _sold_out_answer(self, pending: Pending) -> bytes:
         """Return the answer that most get in the end: the same but for the request's id."""
+        identifier, date = pending.identifier, self.answers.date(pending.began)
         body = f"{self._sold_out[0]}{identifier}{self._sold_out[1]}"
-        head = f"{self._sold_out_head}{identifier}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{self._sold_out_head}{identifier}\r\nContent-Length: {len(body)}\r\n{date}\r\n"
         return (head + body).encode()

@@ -3,7 +3,7 @@
 All numbers of an installation live in one anonymous shared memory of 64-bit
 counters, one slab a process, made before the API forks. Each process adds to
 its own slab (no lock, ~0.4 us a request); whichever process is scraped adds
-up all slabs, so `/metrics` is right although the kernel picks the process.
+up all slabs, so what it tells is right although the kernel picks the process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import (
 # Statuses that the interface uses; another one counts as 0, "other".
 STATUSES = (
     0, 101, 200, 201, 204, 304, 400, 401, 402, 403, 404, 405,
-    409, 413, 415, 422, 426, 429, 500, 503,
+    408, 409, 413, 414, 415, 417, 422, 426, 429, 431, 499, 500, 503,
 )  # fmt: skip
 _STATUS_INDEX = {status: index for index, status in enumerate(STATUSES)}
 

@@ -44,7 +44,7 @@ async def read_occurrence(call: Call) -> web.Response:
     """Answer with an occurrence, its ticket types and what they cost now."""
     app, occurrence = call.request.app, call.path("occurrence")
     published = await app[SALE].published(occurrence)
-    picture = await app[FEEDS].of(occurrence).picture()
+    picture = await app[FEEDS].plain(occurrence).picture()
     return answer(
         views.occurrence_view(
             published.snapshot, picture.free, app[CLOCK].ms(), paused=picture.paused

@@ -20,10 +20,17 @@ from engine.core.errors import (
 from engine.http.errors import (
     ActorError,
     BodyTooLargeError,
+    ConnectionsError,
+    ContentEncodingError,
+    ExpectationError,
+    HeadTooLargeError,
     IdempotencyKeyError,
     MediaTypeError,
     PathUnknownError,
+    RequestTimeoutError,
+    RestartingError,
     UnexpectedError,
+    UriTooLongError,
 )
 from engine.http.headers import REQUEST_ID_HEADER
 from engine.http.problems import CONTENT_TYPE, Problem, describe
@@ -61,6 +68,18 @@ Amounts are integers in minor units of the currency beside them. Times are RFC 3
 fields that end in `_in_ms` count down from the moment of the answer. Failures are problem
 documents (RFC 9457) whose `code` is stable; 429 and 503 carry `Retry-After`.
 """
+
+
+# What any request may meet before a route is found for it, or while it arrives.
+_ANYWHERE = (
+    InvalidRequestError,
+    RequestTimeoutError,
+    UriTooLongError,
+    ExpectationError,
+    HeadTooLargeError,
+    ConnectionsError,
+    RestartingError,
+)
 
 
 def openapi(
@@ -126,14 +145,14 @@ def errors_of(route: Route) -> list[type[OnsaleError]]:
     if route.idempotency != "ignored":
         found += [IdempotencyKeyError, IdempotencyMismatchError]
     if route.body is not None:
-        found += [InvalidRequestError, MediaTypeError, BodyTooLargeError]
+        found += [InvalidRequestError, MediaTypeError, ContentEncodingError, BodyTooLargeError]
     if route.query is not None:
         found.append(InvalidRequestError)
     if _PARAMETER.search(route.path):  # one that does not look as it should
         found.append(PathUnknownError)
     if route.path.startswith(("/v1/", "/control/")):
         found.append(StoreUnavailableError)
-    found.append(UnexpectedError)
+    found += [*_ANYWHERE, UnexpectedError]
     return list(dict.fromkeys(found))
 
 

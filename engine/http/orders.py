@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from engine.core.errors import WebhookRejectedError
-from engine.http.endpoints import answer
+from engine.http.endpoints import answer, read_body
 from engine.http.route import Call
 from engine.http.state import SALE
 
@@ -45,5 +45,5 @@ async def receive_stripe(call: Call) -> web.Response:
     signature = call.request.headers.get("Stripe-Signature")
     if signature is None:
         raise WebhookRejectedError("The Stripe-Signature header is missing")
-    await call.request.app[SALE].handle_webhook(await call.request.read(), signature)
+    await call.request.app[SALE].handle_webhook(await read_body(call.request), signature)
     return web.Response(status=200)

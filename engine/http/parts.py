@@ -9,7 +9,9 @@ from aiohttp import web
 
 from engine.core.errors import OnsaleError
 from engine.core.logs import REQUEST_ID
+from engine.core.open_files import connections_max
 from engine.http import metrics as m
+from engine.http.connections import Rules, Runner
 from engine.http.endpoints import endpoint
 from engine.http.headers import REQUEST_ID_HEADER, request_id, security_headers
 from engine.http.problems import http_error, problem_response, unexpected
@@ -42,6 +44,33 @@ def bare_app(settings: Settings, routes: Iterable[Route], metrics: m.Metrics) ->
             route.method, _aiohttp_path(route.path), endpoint(route), name=route.name
         )
     return app
+
+
+def rules_of(settings: Settings, metrics: m.Metrics) -> Rules:
+    """Return what holds for the connections of an application with these metrics."""
+
+    def count(status: int) -> None:
+        metrics.observe(UNROUTED, status, None)
+
+    return Rules(
+        head_s=settings.http_head_s,
+        body_s=settings.http_body_s,
+        answer_s=settings.http_answer_s,
+        idle_s=settings.http_idle_s,
+        headers=security_headers(settings.public_url),
+        count=count,
+        files_max=connections_max(),
+    )
+
+
+def make_runner(app: web.Application, *, shutdown_timeout_s: float | None = None) -> Runner:
+    """Return the runner of an application that :func:`bare_app` has made.
+
+    ``shutdown_timeout_s``: another one than that of the settings.
+    """
+    settings = app[SETTINGS]
+    stop_s = settings.http_stop_s if shutdown_timeout_s is None else shutdown_timeout_s
+    return Runner(app, rules_of(settings, app[METRICS]), shutdown_timeout_s=stop_s)
 
 
 def _aiohttp_path(path: str) -> str:

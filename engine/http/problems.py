@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -11,12 +13,16 @@ import orjson
 from aiohttp import web
 
 from engine.core.errors import InvalidRequestError, OnsaleError
+from engine.core.ids import new_id
 from engine.http.errors import (
     BodyTooLargeError,
+    ContentEncodingError,
     MethodNotAllowedError,
     PathUnknownError,
     UnexpectedError,
+    UpgradeNeededError,
 )
+from engine.http.headers import REQUEST_ID_HEADER
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2  # when the error does not know better: long enough to calm a crowd down
@@ -66,6 +72,8 @@ def problem_response(
     error: OnsaleError, request_id: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return the response that tells the caller about an error."""
+    if isinstance(error, UpgradeNeededError | ContentEncodingError):
+        headers = {**error.headers, **(headers or {})}
     response = web.Response(
         body=problem_body(error, request_id),
         status=error.status,
@@ -76,6 +84,28 @@ def problem_response(
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
     return response
+
+
+def last_words(error: OnsaleError, always: Iterable[tuple[str, str]]) -> bytes:
+    """Return a whole response for a connection that ends with it and has no request.
+
+    ``always``: the headers of all answers.
+    """
+    identifier = new_id()
+    body = problem_body(error, identifier)
+    seconds = retry_after_s(error)
+    headers = {
+        "Content-Type": CONTENT_TYPE,
+        **dict(always),
+        REQUEST_ID_HEADER: identifier,
+        "Date": formatdate(usegmt=True),
+        **({} if seconds is None else {"Retry-After": str(seconds)}),
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    phrase = HTTPStatus(error.status).phrase
+    return f"HTTP/1.1 {error.status} {phrase}\r\n{lines}\r\n".encode() + body
 
 
 def malformed(error: Exception) -> InvalidRequestError:

@@ -9,9 +9,10 @@ from engine.core.live_tickets import TICKET_TTL_S
 from engine.http.caching import etag_of, public_until, shared
 from engine.http.door import check_door
 from engine.http.endpoints import answer
+from engine.http.handshake import check_origin
 from engine.http.queue_schemas import LiveTicketView, QueueLiveQuery, RosterQuery
 from engine.http.route import Call
-from engine.http.sockets import Upgrade, check_origin, listen
+from engine.http.sockets import Upgrade, listen
 from engine.http.state import LIVE_TICKETS, QUEUE_FEEDS, SALE, SETTINGS
 from engine.sale.waiting.views import QueueView
 from engine.store.remembered import remember

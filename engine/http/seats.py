@@ -5,9 +5,11 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from engine.http.caching import not_modified, shared
+from engine.http.door import client_address
+from engine.http.handshake import check_origin
 from engine.http.route import Call
 from engine.http.schemas import LiveQuery
-from engine.http.sockets import Upgrade, check_origin, listen
+from engine.http.sockets import Upgrade, block_of, listen
 from engine.http.state import FEEDS, SALE, SEAT_MAPS, SETTINGS
 
 # A map never changes under its ETag, but a publication may bring another: so it is asked for again.
@@ -39,7 +41,7 @@ async def read_availability(call: Call) -> web.Response:
     """Answer with what is free; many askers share one reading and one encoding."""
     app, occurrence = call.request.app, call.path("occurrence")
     await app[SALE].published(occurrence)
-    etag, body = await app[FEEDS].of(occurrence).body()
+    etag, body = await app[FEEDS].plain(occurrence).body()
     return shared(call.request, body, etag, _AVAILABILITY_CACHE)
 
 
@@ -49,12 +51,12 @@ async def watch(call: Call) -> web.StreamResponse:
     query: LiveQuery = call.query
     check_origin(request, app[SETTINGS].public_url)
     await app[SALE].published(occurrence)
-    feeds = app[FEEDS]
-    feed = feeds.of(occurrence)
+    feeds, block = app[FEEDS], block_of(client_address(request))
     upgrade = Upgrade(request)
-    await feed.picture()  # fails as a plain response, while there still can be one
-    with feeds.sockets.room():
-        socket = await upgrade.open(request, feeds.sockets, feed, "")
+    with feeds.sockets.room(block):
+        feed = feeds.of(occurrence)
+        await feed.picture()  # fails as a plain response, while there still can be one
+        socket = await upgrade.open(request, feeds.sockets, feed, "", block)
     if socket is not None:
         await listen(socket, feed.join(socket, query.version))
     return upgrade

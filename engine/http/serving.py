@@ -13,8 +13,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections import deque
+from collections.abc import Iterator
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
@@ -24,37 +26,46 @@ from aiohttp import web
 
 from engine.core.garbage import look_seldom
 from engine.core.logs import configure_logs
+from engine.core.open_files import raise_open_files
 from engine.http.app import make_app, make_metrics
+from engine.http.connections import Runner
 from engine.http.control_app import make_control_app
-from engine.http.hot import HotServer
+from engine.http.hot import HotRunner
 from engine.http.metrics import Metrics
+from engine.http.metrics_app import make_metrics_app
+from engine.http.parts import make_runner as make_plain_runner
+from engine.http.parts import rules_of
+from engine.http.state import METRICS, SETTINGS
 from engine.settings import Settings
 
 _BACKLOG = 4_096  # connections that wait to be accepted: an on-sale opens thousands in a second
-_KEEP_ALIVE_S = 75.0  # longer than the 60 s of usual proxies, so that they close first
-_GRACE_S = 5.0  # on top of the longest call to the payment provider
+# From SIGTERM on, after which a process that is stuck is ended by the kernel; supervisors wait 10 s
+_END_S = 7.5
 _RESTARTS_MAX = 5  # in _RESTARTS_WITHIN_S: more is no accident, so the whole ends with an error
 _RESTARTS_WITHIN_S = 60.0
 
 _log = logging.getLogger(__name__)
 
 
-class _Runner(web.AppRunner):
-    """Serves an application with the lean way (:mod:`engine.http.hot`) for hot requests."""
+def make_runner(app: web.Application, *, shutdown_timeout_s: float | None = None) -> Runner:
+    """Return the runner of the application that buyers use.
 
-    async def _make_server(self) -> web.Server:
-        return HotServer(await super()._make_server(), self.app)
+    ``shutdown_timeout_s``: another one than that of the settings.
+    """
+    settings = app[SETTINGS]
+    stop_s = settings.http_stop_s if shutdown_timeout_s is None else shutdown_timeout_s
+    return HotRunner(app, rules_of(settings, app[METRICS]), shutdown_timeout_s=stop_s)
 
 
-def make_runner(app: web.Application, *, shutdown_timeout_s: float = 60.0) -> web.AppRunner:
-    """Return the runner of an application, with everything decided that aiohttp leaves open."""
-    return _Runner(
-        app,
-        handler_cancellation=False,
-        access_log=None,
-        keepalive_timeout=_KEEP_ALIVE_S,
-        shutdown_timeout=shutdown_timeout_s,
-    )
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Let the kernel end this process when what is done in here takes too long."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, _END_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 async def serve_control(settings: Settings) -> None:
@@ -63,12 +74,7 @@ async def serve_control(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        make_control_app(settings),
-        handler_cancellation=False,
-        access_log=None,
-        shutdown_timeout=_GRACE_S,
-    )
+    runner = make_plain_runner(make_control_app(settings))
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.control_host, settings.control_port).start()
@@ -76,21 +82,29 @@ async def serve_control(settings: Settings) -> None:
         _log.info("serving the control API", extra={"address": address})
         await stop.wait()
     finally:
-        await runner.cleanup()
+        with ending():
+            await runner.cleanup()
 
 
 def run_control(settings: Settings) -> None:
     """Serve the control API until told to stop."""
     configure_logs()
+    raise_open_files()
     look_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_control(settings))
 
 
-async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) -> None:
+async def serve(
+    settings: Settings,
+    metrics: Metrics,
+    leash: int | None = None,
+    scraped: socket.socket | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is under way, close sockets and return.
 
-    ``leash``: a file descriptor that becomes readable when the parent process is gone.
+    ``leash``: a file descriptor that becomes readable when the parent process is gone;
+    ``scraped``: listens for those who read metrics.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,11 +112,13 @@ async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) 
         loop.add_signal_handler(number, stop.set)
     if leash is not None:
         loop.add_reader(leash, stop.set)
-    runner = make_runner(
-        make_app(settings, metrics), shutdown_timeout_s=settings.provider_timeout_s + _GRACE_S
-    )
+    runner = make_runner(make_app(settings, metrics))
     await runner.setup()
+    beside = make_plain_runner(make_metrics_app(settings, metrics))
+    await beside.setup()
     try:
+        if scraped is not None:
+            await web.SockSite(beside, scraped).start()
         site = web.TCPSite(
             runner, settings.api_host, settings.api_port, backlog=_BACKLOG, reuse_port=True
         )
@@ -113,23 +129,48 @@ async def serve(settings: Settings, metrics: Metrics, leash: int | None = None) 
     finally:
         if leash is not None:
             loop.remove_reader(leash)
-        await runner.cleanup()
+        with ending():
+            await runner.cleanup()
+            await beside.cleanup()
 
 
 def run(settings: Settings, processes: int) -> int:
     """Serve with so many processes until told to stop. Returns the exit code."""
     configure_logs()
+    _log.info("open files", extra={"most": raise_open_files()})
     metrics = make_metrics(processes)
+    scraped = _listen_to_scrapers(settings)
     if processes == 1:
-        _run_loop(settings, metrics, None)
+        _run_loop(settings, metrics, None, scraped)
         return 0
-    return Family(settings, metrics, processes).run()
+    return Family(settings, metrics, processes, scraped).run()
 
 
-def _run_loop(settings: Settings, metrics: Metrics, leash: int | None) -> None:
+def _listen_to_scrapers(settings: Settings) -> socket.socket | None:
+    """Return the socket that all processes of the API share; None: there is to be none.
+
+    A sale does not stay closed because nobody can read its metrics.
+    """
+    if not settings.api_metrics_port:
+        return None
+    host, port = settings.metrics_host, settings.api_metrics_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        _log.error(
+            "metrics are not served: set ONSALE_API_METRICS_PORT to a free port, or 0",
+            extra={"address": f"{host}:{port}", "reason": error.strerror},
+        )
+        return None
+
+
+def _run_loop(
+    settings: Settings, metrics: Metrics, leash: int | None, scraped: socket.socket | None
+) -> None:
     look_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, metrics, leash))
+        runner.run(serve(settings, metrics, leash, scraped))
 
 
 class Family:
@@ -139,9 +180,16 @@ class Family:
     has, so they notice when it is gone, however it went.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, processes: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        processes: int,
+        scraped: socket.socket | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._scraped = scraped
         self._leash, self._held = os.pipe()
         self._context = multiprocessing.get_context("fork")
         self._children: dict[int, ForkProcess] = {}
@@ -187,7 +235,7 @@ class Family:
         """Be the ``index``-th child; returns when it is to end."""
         os.close(self._held)
         self._metrics.attach(index)
-        _run_loop(self._settings, self._metrics, self._leash)
+        _run_loop(self._settings, self._metrics, self._leash, self._scraped)
 
     def _stop(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         del number, frame

@@ -11,23 +11,26 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from engine.http.parts import bare_app, make_runner, metrics_of
+from engine.http.route import Answer, Call, Handler, Route
+from engine.settings import Settings
 from engine.workers.runner import Runner
 
-HOST = "127.0.0.1"  # metrics are not for the public; a scraper runs beside it, or a proxy does
+_DEFAULTS = Settings()
 
 
 @asynccontextmanager
-async def endpoint(runner: Runner, port: int) -> AsyncIterator[int]:
+async def endpoint(runner: Runner, port: int, settings: Settings = _DEFAULTS) -> AsyncIterator[int]:
     """Serve on ``port`` (0: any) and give the port. Raises ``OSError`` when it is taken."""
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(_: Call) -> web.Response:
         body = await asyncio.to_thread(generate_latest)  # it reads /proc
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def live(_: web.Request) -> web.Response:
+    async def live(_: Call) -> web.Response:
         return _json({"status": "live"}, HTTPStatus.OK)
 
-    async def ready(_: web.Request) -> web.Response:
+    async def ready(_: Call) -> web.Response:
         services = [
             {
                 "name": state.name,
@@ -39,17 +42,30 @@ async def endpoint(runner: Runner, port: int) -> AsyncIterator[int]:
         body = {"status": "ready" if runner.ready else "not ready", "services": services}
         return _json(body, HTTPStatus.OK if runner.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/health/live", live)
-    app.router.add_get("/health/ready", ready)
-    site = web.AppRunner(app, access_log=None)
+    routes = (
+        _route("/metrics", "read_metrics", metrics),
+        _route("/health/live", "read_live", live),
+        _route("/health/ready", "read_ready", ready),
+    )
+    site = make_runner(bare_app(settings, routes, metrics_of(routes)))
     await site.setup()
     try:
-        await web.TCPSite(site, HOST, port).start()
+        await web.TCPSite(site, settings.metrics_host, port).start()
         yield site.addresses[0][1]
     finally:
         await site.cleanup()
+
+
+def _route(path: str, name: str, handler: Handler) -> Route:
+    return Route(
+        method="GET",
+        path=path,
+        name=name,
+        tag="Operations",
+        summary=name,
+        handler=handler,
+        answers={200: Answer(description="It is so.")},
+    )
 
 
 def _json(body: object, status: HTTPStatus) -> web.Response:

@@ -54,7 +54,7 @@ async def serve(settings: Settings) -> int:
         ]
     )
     try:
-        async with endpoint(runner, settings.worker_metrics_port) as port:
+        async with endpoint(runner, settings.worker_metrics_port, settings) as port:
             log.info("the worker runs", extra={"metrics_port": port})
             await runner.run(stop)
     finally:

@@ -82,5 +82,6 @@ def make_settings(
         stripe_api_base=f"http://127.0.0.1:{free_port()}",
         api_port=port,
         public_url=f"http://127.0.0.1:{port}",
+        api_metrics_port=free_port(),
         worker_metrics_port=free_port(),
     )

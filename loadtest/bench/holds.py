@@ -87,7 +87,7 @@ class Bench:
         """Run the requests of the last run again, on new houses; their tokens are known now."""
         await self.houses.restore(self.client)
         run = await answered(
-            self.settings.public_url,
+            self.settings,
             self.api_pid,
             Expected("create_hold", status),
             self.file,

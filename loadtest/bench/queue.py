@@ -98,7 +98,7 @@ class Joins:
         for _ in range(_TRIES_MAX):
             count = requests.write(self.file, self._wanted, int(self._rate_max * seconds))
             before = await self._line.places()
-            run = await answered(self._settings.public_url, self._pid, _JOINED, self.file, seconds)
+            run = await answered(self._settings, self._pid, _JOINED, self.file, seconds)
             joined = await self._line.places() - before
             if run.requests + wrk.CONNECTIONS <= count:
                 if joined < run.requests:
@@ -117,14 +117,14 @@ class Polls:
     ) -> None:
         self.file: Path = context.directory / "polls"
         self._seconds = context.options.seconds
-        self._url = settings.public_url
+        self._settings = settings
         self._pid = pid
         wanted = requests.polls(occurrence, askers, TokenSigner(settings.token_secret))
         requests.write(self.file, wanted, len(askers))
 
     async def run(self) -> Run:
         """Ask as often as can be."""
-        return await answered(self._url, self._pid, _ASKED, self.file, self._seconds)
+        return await answered(self._settings, self._pid, _ASKED, self.file, self._seconds)
 
 
 def _report(context: Context, runs: Runs) -> None:

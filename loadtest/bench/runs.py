@@ -10,6 +10,7 @@ from typing import NamedTuple
 import aiohttp
 
 from engine.embedded.parts import Service
+from engine.settings import Settings
 from loadtest.bench import echo, servers, wrk
 from loadtest.checks import CheckError
 
@@ -77,15 +78,18 @@ async def echoed(service: Service, file: Path, seconds: float) -> Run:
     return Run(summary.requests, summary.rate, cpu / summary.requests * 1e6)
 
 
-async def answered(url: str, pid: int, expected: Expected, file: Path, seconds: float) -> Run:
+async def answered(
+    settings: Settings, pid: int, expected: Expected, file: Path, seconds: float
+) -> Run:
     """Send the requests of a file to an API process, which counts its answers.
 
     Raises :class:`CheckError` unless all are as expected, ``WrkError``.
     """
-    before, cpu = await _counts(url, expected.route), servers.cpu_s(pid)
-    summary = await wrk.run(url, file, seconds)
+    port = settings.api_metrics_port
+    before, cpu = await _counts(port, expected.route), servers.cpu_s(pid)
+    summary = await wrk.run(settings.public_url, file, seconds)
     cpu = servers.cpu_s(pid) - cpu
-    after = await _counts(url, expected.route)
+    after = await _counts(port, expected.route)
     got = {name: after[name] - before.get(name, 0.0) for name in after}
     commands, flushes = got.pop("commands", 0.0), got.pop("flushes", 0.0)
     other = {name: int(n) for name, n in got.items() if n and name != str(int(expected.status))}
@@ -98,9 +102,10 @@ async def answered(url: str, pid: int, expected: Expected, file: Path, seconds: 
     return Run(summary.requests, summary.rate, cost, commands / max(flushes, 1.0))
 
 
-async def _counts(url: str, route: str) -> dict[str, float]:
+async def _counts(port: int, route: str) -> dict[str, float]:
     """Return what the API says of itself: answers of a route by status, commands and flushes."""
-    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as response:
+    url = f"http://127.0.0.1:{port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
         text = await response.text()
     found = {status: float(n) for name, status, n in _COUNT.findall(text) if name == route}
     return found | {name: float(n) for name, n in _BATCHES.findall(text)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +78,57 @@ def wait_until_free(ports: list[int]) -> None:
         assert time.monotonic() < deadline, f"something still listens on {taken}"
 
 
+def assert_private(data: Path) -> None:
+    """Nobody else can read what is kept: the directory may be passed through, and no more."""
+    assert data.stat().st_mode & 0o066 == 0
+    for path in data.iterdir():
+        if path.name not in {"output", "lock", "second"}:  # the first is this test's
+            assert path.stat().st_mode & 0o077 == 0, path
+    names = [path.name for path in data.rglob("*")]
+    assert any(name.startswith("appendonly.aof") for name in names)
+    assert "stripe.journal" in names
+    for directory in ("valkey", "log", "mail", "postgres"):
+        for path in (data / directory).rglob("*"):
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def assert_no_secret_is_an_argument(data: Path, parent: int) -> None:
+    """Arguments of a process are for everybody to read; its environment is not."""
+    state = json.loads((data / "installation.json").read_bytes())
+    addresses = (data / "env").read_text()
+    secrets = [secret for secret in state["secrets"].values() if secret]
+    assert len(secrets) >= 6
+    assert all(secret in addresses for secret in secrets)
+    seen = ""
+    for process in family(parent):
+        with contextlib.suppress(OSError):
+            seen += Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    for part in ("engine.embedded.stripe", "valkey-server", "postgres", "engine.cli api"):
+        assert part in seen
+    for secret in secrets:
+        assert secret not in seen
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that came of it."""
+    found = [pid]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += family(int(child))
+    return found
+
+
+def assert_metrics_are_beside(port: int, addresses: dict[str, str]) -> None:
+    beside = int(addresses["ONSALE_API_METRICS_PORT"])
+    with urllib.request.urlopen(f"http://127.0.0.1:{beside}/metrics", timeout=10) as answer:
+        assert b"onsale_http_requests_total" in answer.read()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10)
+    assert refused.value.code == 404
+    refused.value.close()
+
+
 def test_everything_starts_survives_a_dead_part_and_stops(data: Path) -> None:
     port = free_port()
     run = Run(data, "--fresh", port=port)
@@ -85,6 +139,9 @@ def test_everything_starts_survives_a_dead_part_and_stops(data: Path) -> None:
         addresses = run.addresses()
         assert (data / "env").stat().st_mode & 0o077 == 0
         assert (data / "installation.json").stat().st_mode & 0o077 == 0
+        assert_private(data)
+        assert_no_secret_is_an_argument(data, run.process.pid)
+        assert_metrics_are_beside(port, addresses)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/events", timeout=10) as answer:
             assert answer.status == 200
 

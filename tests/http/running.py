@@ -30,7 +30,7 @@ from engine.core.snapshot import (
 from engine.embedded.valkey import Valkey
 from engine.http.app import make_app
 from engine.http.serving import make_runner
-from engine.http.state import SALE
+from engine.http.state import METRICS, SALE
 from engine.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -153,6 +153,11 @@ class Edge:
     @property
     def occurrence(self) -> str:
         return f"/v1/occurrences/{self.snapshot.occurrence}"
+
+    @property
+    def metrics(self) -> str:
+        """What scrapers read, on a listener that this edge has not."""
+        return self.app[METRICS].exposition().decode()
 
     async def call(
         self,

@@ -16,6 +16,7 @@ from engine.http.broadcast import SEND_BUFFER_MAX, text_frame
 from engine.http.live import Feed, Picture, changed_seats
 from engine.http.live_feeds import Feeds
 from engine.http.schemas import CountView
+from engine.http.sockets import LiveSockets, block_of
 from tests.http.running import SeatMapClient, eventually
 from tests.http.wires import Wire
 
@@ -308,3 +309,57 @@ def test_watched_feeds_are_never_forgotten() -> None:
         feeds.of(str(number))._audience.add(Wire())
     with pytest.raises(OverloadedError):
         feeds.of("one more")
+
+
+async def test_plain_reads_never_depend_on_what_is_watched() -> None:
+    """As many occurrences as may be are watched: all others are read as before."""
+    feeds = Feeds(lambda occurrence: Feed(Source(occurrence.encode()), 1.0), 10)
+    for number in range(256):
+        feeds.of(str(number))._audience.add(Wire())
+    for number in range(200, 600):
+        feed = feeds.plain(str(number))
+        assert (feed is feeds._feeds.get(str(number))) == (number < 256)
+        assert (await feed.body())[1]
+        assert feeds.plain(str(number)) is feed
+    assert len(feeds._feeds) == 256
+    assert len(feeds._plain) <= 256
+    await feeds.close()
+
+
+async def test_an_occurrence_that_was_only_asked_for_keeps_its_picture_when_it_is_watched() -> None:
+    feeds = Feeds(lambda occurrence: Feed(Source(occurrence.encode()), 1.0), 10)
+    asked = feeds.plain("a")
+    assert feeds.of("a") is asked
+    assert feeds.plain("a") is asked
+    assert not feeds._plain
+    await feeds.close()
+
+
+def test_one_network_cannot_take_all_sockets() -> None:
+    sockets = LiveSockets(10, 2)
+    with sockets.room("192.0.2.1"), sockets.room("192.0.2.1"):
+        with pytest.raises(OverloadedError), sockets.room("192.0.2.1"):
+            pass
+        with sockets.room("192.0.2.2"), sockets.room(None), sockets.room(None), sockets.room(None):
+            pass
+    with sockets.room("192.0.2.1"):
+        pass
+    assert not sockets._blocks
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:0:0:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("", None),
+        ("unknown", None),
+        (None, None),
+    ],
+)
+def test_sockets_are_counted_by_address(address: str | None, block: str | None) -> None:
+    assert block_of(address) == block

@@ -30,13 +30,18 @@ class Api(Process):
     """``onsale api`` on a free port."""
 
     def __init__(self, directory: Path, redis_url: str, *arguments: str) -> None:
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         clean = {name: v for name, v in os.environ.items() if not name.startswith("ONSALE_")}
         super().__init__(
             "api",
             [sys.executable, "-m", "engine.cli", "api", "--port", str(self.port), *arguments],
             log=directory / "api.log",
-            environment={**clean, "PYTHONPATH": str(PROJECT), "REDIS_URL": redis_url},
+            environment={
+                **clean,
+                "PYTHONPATH": str(PROJECT),
+                "REDIS_URL": redis_url,
+                "ONSALE_API_METRICS_PORT": str(self.metrics_port),
+            },
             directory=directory,
         )
 
@@ -50,8 +55,9 @@ class Api(Process):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             return json.load(answer)
 
-    def text(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+    def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
             return str(answer.read().decode())
 
     def children(self) -> list[int]:
@@ -101,17 +107,17 @@ def test_sigterm_ends_it_with_code_0_and_every_log_line_is_json(api: Callable[..
     one.stop()
     assert one.returncode == 0
     messages = [line["message"] for line in one.lines()]
-    assert messages[0] == "serving"
+    assert messages[:2] == ["open files", "serving"]
     assert messages[-1] == "stopping"
 
 
 def test_several_processes_share_the_port_and_the_metrics(api: Callable[..., Api]) -> None:
     one = api("--processes", "2")
     wait_until(lambda: sum(line["message"] == "serving" for line in one.lines()) == 2)
-    before = counted(one.text("/metrics"), "read_live")
+    before = counted(one.metrics(), "read_live")
     for _ in range(40):  # each on a connection of its own, which the kernel gives to either
         one.get("/health/live")
-    assert counted(one.text("/metrics"), "read_live") == before + 40
+    assert counted(one.metrics(), "read_live") == before + 40
 
 
 def counted(text: str, route: str) -> int:

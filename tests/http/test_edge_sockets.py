@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from engine.http import live_feeds
 from engine.http.broadcast import text_frame
 from engine.http.state import FEEDS
 from engine.settings import Settings
@@ -189,3 +191,69 @@ async def test_at_the_end_clients_are_told_to_go(
         message = await closing
         assert message.type is aiohttp.WSMsgType.CLOSE
         assert connection.close_code == aiohttp.WSCloseCode.GOING_AWAY
+
+
+async def test_occurrences_are_read_however_many_are_watched(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One socket each fills what can be watched; the pages of all others are served as before."""
+    monkeypatch.setattr(live_feeds, "_WATCHED_MAX", 1)
+    other = make_snapshot()
+    await publish(edge.redis, other, shard=SHARD)
+    async with edge.session.ws_connect(f"{edge.url}{edge.occurrence}/live") as connection:
+        await receive(connection)
+        path = f"/v1/occurrences/{other.occurrence}"
+
+        async def known() -> bool:
+            return (await edge.call("GET", path)).status == 200
+
+        await eventually(known)
+        for page in ("", "/availability", "/seat-map"):
+            assert (await edge.call("GET", path + page)).status == 200, page
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await edge.session.ws_connect(f"{edge.url}{path}/live")
+        assert refused.value.status == 503
+        assert (await edge.call("GET", f"{path}/availability")).status == 200
+        assert (await edge.call("GET", f"{edge.occurrence}/availability")).status == 200
+
+
+@pytest.mark.parametrize("kind", [b"\x8a\x80\0\0\0\0", b"\x89\x80\0\0\0\0"], ids=["pongs", "pings"])
+async def test_floods_are_cut_off_and_others_are_served_meanwhile(edge: Edge, kind: bytes) -> None:
+    head = (
+        f"GET {edge.occurrence}/live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+    async def everything(reader: asyncio.StreamReader) -> bytes:
+        found = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                found += piece
+        return found
+
+    async def flood() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(head)
+        await reader.readuntil(b"\r\n\r\n")
+        reading = asyncio.create_task(everything(reader))
+        writer.write(kind * 43_000)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        found = await reading
+        writer.transport.abort()
+        return found
+
+    flooding = [asyncio.create_task(flood()) for _ in range(8)]
+    served = 0
+    while not all(task.done() for task in flooding):
+        served += (await edge.call("GET", "/health/live")).status == 200
+    assert served > 0
+    for task in flooding:
+        assert b"\x88" in task.result()
+        assert b"too many frames" in task.result()
+
+    async def counted_out() -> bool:
+        return len(edge.app[FEEDS].sockets) == 0
+
+    await eventually(counted_out)

@@ -196,7 +196,7 @@ async def test_figures_are_in_the_metrics(line: LineEdge) -> None:
     await receive(connection, "you")
 
     async def shown() -> bool:
-        text = (await line.edge.call("GET", "/metrics")).raw.decode().splitlines()
+        text = line.edge.metrics.splitlines()
         found = dict(row.split() for row in text if not row.startswith("#") and " " in row)
         return (
             found["onsale_queue_sockets"] == "1.0"

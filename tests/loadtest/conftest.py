@@ -23,6 +23,7 @@ def playing(settings: Settings, redis_client: Redis, tmp_path: Path) -> Iterator
         api_port=port,
         public_url=f"http://127.0.0.1:{port}",
         stripe_api_base=f"http://127.0.0.1:{free_port()}",
+        api_metrics_port=free_port(),
         worker_metrics_port=free_port(),
     )
     variables = servers.environment(found)

@@ -18,6 +18,13 @@ PROJECT = Path(__file__).parents[2]
 COMPOSE = PROJECT / "docker-compose.yml"
 # Validates against the compose-spec schema; its opinions on the order of keys are not asked for.
 LINTER = ("npx", "--yes", "--prefer-offline", "dclint@3.1.0", "--quiet")
+_SAMPLES = {  # of what is not just any word
+    "ONSALE_PUBLIC_URL": "https://tickets.example.org",
+    "ONSALE_CONTROL_TOKEN": "y" * 40,
+    "STRIPE_SECRET_KEY": "sk_live_abc",
+    "STRIPE_PUBLISHABLE_KEY": "pk_live_abc",
+    "STRIPE_WEBHOOK_SECRET": "whsec_abc",
+}
 _SECRET = re.compile(r"(SECRET|PASSWORD|KEY|TOKEN)")
 _REQUIRED = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
 
@@ -65,7 +72,9 @@ def test_the_engine_starts_with_what_the_file_gives_and_with_nothing_less(
     compose: dict[str, Any],
 ) -> None:
     given = compose["services"]["api"]["environment"]
-    filled = {name: _REQUIRED.sub("x" * 40, value) for name, value in given.items()}
+    filled = {
+        name: _SAMPLES.get(name) or _REQUIRED.sub("x" * 40, value) for name, value in given.items()
+    }
     assert Settings.from_environment(filled).environment == "production"
     for name in given:
         if _SECRET.search(name):
@@ -79,13 +88,37 @@ def test_what_is_for_operators_is_reached_from_this_machine_only(compose: dict[s
         assert "ports" not in compose["services"][name], name
 
 
+def test_no_secret_is_an_argument_and_what_valkey_writes_is_private(
+    compose: dict[str, Any],
+) -> None:
+    """Arguments are for everybody on the machine to read: the password comes by standard input."""
+    command = compose["services"]["valkey"]["command"][-1]
+    arguments, _, given = command.partition("<<END\n")
+    assert "PASSWORD" not in arguments
+    assert arguments.rstrip().endswith(" -")
+    assert given == 'requirepass "$$VALKEY_PASSWORD"\nEND\n'
+    assert command.startswith("umask 077\n")
+    for name, service in compose["services"].items():
+        if name != "valkey":
+            assert "PASSWORD" not in str(service.get("command"))
+
+
+def test_metrics_are_not_published(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    given = services["api"]["environment"]
+    metrics = {given["ONSALE_API_METRICS_PORT"], given["ONSALE_WORKER_METRICS_PORT"]}
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert not metrics & {port.rpartition(":")[2] for port in published}
+    assert given["ONSALE_API_PORT"] not in metrics
+
+
 def test_valkey_keeps_what_it_acknowledged(compose: dict[str, Any]) -> None:
     valkey = compose["services"]["valkey"]
     command = valkey["command"][-1]
     assert "--appendonly yes" in command
     assert "--appendfsync always" in command
     assert "--maxmemory-policy noeviction" in command
-    assert "--requirepass" in command
+    assert 'requirepass "$$VALKEY_PASSWORD"' in command
     assert valkey["volumes"] == ["valkey:/data"]
 
 

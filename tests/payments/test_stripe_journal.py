@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -106,7 +107,9 @@ async def test_the_command_serves_until_it_is_told_to_stop_and_survives_kill_9(
 
     async def started() -> tuple[asyncio.subprocess.Process, str]:
         process = await asyncio.create_subprocess_exec(
-            *command, "--secret-key", "sk_test_other", stdout=asyncio.subprocess.PIPE
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "STRIPE_SECRET_KEY": "sk_test_other"},
         )
         assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()

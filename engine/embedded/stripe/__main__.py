@@ -20,10 +20,23 @@ _DEVELOPMENT = Settings()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, show_default=True, help="0 lets the kernel choose.")
 @click.option("--data", type=click.Path(path_type=Path), help="The journal; without it, memory.")
-@click.option("--secret-key", default=_DEVELOPMENT.stripe_secret_key, show_default=True)
-@click.option("--publishable-key", default=_DEVELOPMENT.stripe_publishable_key, show_default=True)
+# Secrets come from the environment: the arguments of a process are for everybody to read.
+@click.option(
+    "--secret-key", envvar="STRIPE_SECRET_KEY", default=_DEVELOPMENT.stripe_secret_key, hidden=True
+)
+@click.option(
+    "--publishable-key",
+    envvar="STRIPE_PUBLISHABLE_KEY",
+    default=_DEVELOPMENT.stripe_publishable_key,
+    hidden=True,
+)
 @click.option("--webhook-url", help="Where signed events are posted; without it, nowhere.")
-@click.option("--webhook-secret", default=_DEVELOPMENT.stripe_webhook_secret)
+@click.option(
+    "--webhook-secret",
+    envvar="STRIPE_WEBHOOK_SECRET",
+    default=_DEVELOPMENT.stripe_webhook_secret,
+    hidden=True,
+)
 @click.option(
     "--webhook-event",
     "webhook_events",

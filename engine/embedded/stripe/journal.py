@@ -17,6 +17,7 @@ import msgspec
 from engine.embedded.stripe.objects import Item, SavedAnswer
 
 _ITEMS_A_LINE = 100
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # for its owner alone: people are in it
 
 
 class JournalError(Exception):
@@ -61,7 +62,8 @@ class Journal:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_name(self._path.name + ".new")
-        with fresh.open("wb") as file:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, _NEW, 0o600), "wb") as file:
             for some in _chunks(items):
                 file.write(self._encoder.encode(Entry(changed=some)) + b"\n")
             for answer in answers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core.errors import ConflictError
-from engine.http import control
+from engine.http import control, metrics_app
 from engine.http.control import LineChange
 from engine.http.route import Answer, Route
 from engine.http.routes import operations
@@ -62,4 +62,5 @@ CONTROL_ROUTES: tuple[Route, ...] = (
         answers={200: Answer(description="The line as it is now.", body=LineView)},
     ),
     *operations.ROUTES,
+    *metrics_app.ROUTES,
 )

@@ -1,4 +1,4 @@
-"""Routes for machines and operators: health, metrics, this interface's description."""
+"""Routes for machines and operators: health, this interface's description."""
 
 from __future__ import annotations
 
@@ -26,20 +26,11 @@ ROUTES: tuple[Route, ...] = (
         answers={
             200: Answer(description="It can.", body=Ready),
             503: Answer(
-                description="The store cannot be reached.",
+                description="The store cannot be reached, or refuses writes.",
                 body=Ready,
                 headers={"Retry-After": "Seconds to wait."},
             ),
         },
-    ),
-    Route(
-        method="GET",
-        path="/metrics",
-        name="read_metrics",
-        tag="Operations",
-        summary="Metrics for Prometheus",
-        handler=health.read_metrics,
-        answers={200: Answer(description="All metrics.", media_type="text/plain")},
     ),
     Route(
         method="GET",
