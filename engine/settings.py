@@ -44,21 +44,24 @@ class Settings:
     guest_token_ttl_s: int = 86_400  # a guest keeps order access for a day
     # proxies whose X-Forwarded-For is believed: networks, comma-separated, as 10.0.0.0/8
     trusted_proxies: str = ""
-    # new guests of an address block (/24 of IPv4) in 10 minutes; 0: no limit. A guest is needed
-    # to join, so as many as may join of it
+    # Limits of an address are those of a block of it: a /24 of IPv4; of IPv6 a /48 has as much, a
+    # /56 within it a third, a /64 a tenth (docs/adr/0016).
+    # New guests of an address in 10 minutes; 0: no limit. A guest is needed to join, so as many
+    # as may join of it
     guests_per_address: int = 3_000
     # The door of the waiting room. Mean hashes of the proof of work that joining takes, 0: none is
     # asked. 200,000 take Chromium 0.2 s on two cores and a native program 0.05 s of one; while
     # very many join it rises to 16 times as many.
     door_difficulty: int = 200_000
-    # Joins of an address block in 10 minutes: beyond soft in the slow lane, beyond hard none; hard
+    # Challenges for a buyer in 10 minutes; 0: no limit. One is enough to join; the others are for
+    # pages that were loaded anew. Of an address: four for each guest that it may have
+    challenges_per_buyer: int = 30
+    challenges_per_address: int = 12_000
+    # Joins of an address in 10 minutes: beyond soft in the slow lane, beyond hard none; hard
     # 0: no limit. When a million join in 10 minutes, a third of them through the NAT of mobile
     # operators with some 1,000 such blocks, each has 300; a fan zone on one line has 3,000.
     door_address_soft: int = 300
     door_address_hard: int = 3_000
-    # The same of a guest's e-mail: a person has one place, and may give it up once by mistake
-    door_email_soft: int = 2
-    door_email_hard: int = 10
     # Requests a script call, and nearly so a flush: bounds how long one holds Valkey (0.5 ms), and
     # leaves enough for the next flush meanwhile (docs/adr/0005)
     batch_size_max: int = 64
@@ -68,6 +71,9 @@ class Settings:
     body_bytes_max: int = 65_536  # the largest sensible request names some 100 seats
     live_interval_ms: int = 250  # of seat maps and lines: at most 4 messages a second
     live_sockets_max: int = 20_000  # of seat maps, and of lines, a process; ~2 KiB each idle
+    # Lines that a process has at hand, those that were asked for last; another one is read anew
+    # and does not know its rate of the last minute. ~12 KiB each: 25 MiB
+    boards_max: int = 2_048
     persist_batch: int = (
         1_000  # records a transaction; twice as many a stream read (+15 % over 500)
     )
@@ -119,13 +125,12 @@ class Settings:
                     )
 
     def _validate_door(self) -> None:
-        for kind in ("address", "email"):
-            soft, hard = (getattr(self, f"door_{kind}_{limit}") for limit in ("soft", "hard"))
-            if hard and soft > hard:
-                raise SettingsError(
-                    f"{variable(f'door_{kind}_soft')}={soft} must not be above "
-                    f"{variable(f'door_{kind}_hard')}={hard}"
-                )
+        soft, hard = self.door_address_soft, self.door_address_hard
+        if hard and soft > hard:
+            raise SettingsError(
+                f"{variable('door_address_soft')}={soft} must not be above "
+                f"{variable('door_address_hard')}={hard}"
+            )
         try:
             Proxies(self.trusted_proxies)
         except ValueError as error:
@@ -144,7 +149,8 @@ _MAY_BE_ZERO = {
     "guests_per_address",
     "door_difficulty",
     "door_address_hard",
-    "door_email_hard",
+    "challenges_per_buyer",
+    "challenges_per_address",
 }
 _UNPREFIXED = {
     "redis_url",

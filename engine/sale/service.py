@@ -56,7 +56,11 @@ class Sale:
         self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
         self.expiry = Expiry(self.commands, self.known, self.settlement)
         self.waiting = WaitingRoom(
-            self.commands, self.known, client, settings.live_interval_ms / 1000
+            self.commands,
+            self.known,
+            client,
+            interval_s=settings.live_interval_ms / 1000,
+            boards_max=settings.boards_max,
         )
 
     async def start(self) -> None:

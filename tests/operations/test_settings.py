@@ -14,7 +14,7 @@ from engine.settings import Settings, SettingsError
         ("ONSALE_TRUSTED_PROXIES", "the proxy", "ONSALE_TRUSTED_PROXIES"),
         ("ONSALE_DOOR_DIFFICULTY", "-1", "ONSALE_DOOR_DIFFICULTY"),
         ("ONSALE_DOOR_ADDRESS_SOFT", "5000", "ONSALE_DOOR_ADDRESS_HARD"),
-        ("ONSALE_DOOR_EMAIL_SOFT", "0", "ONSALE_DOOR_EMAIL_SOFT"),
+        ("ONSALE_DOOR_ADDRESS_SOFT", "0", "ONSALE_DOOR_ADDRESS_SOFT"),
         ("ONSALE_GUESTS_PER_ADDRESS", "-1", "ONSALE_GUESTS_PER_ADDRESS"),
         ("ONSALE_API_PORT", "0", "ONSALE_API_PORT"),
         ("ONSALE_API_PORT", "x", "ONSALE_API_PORT"),
@@ -31,7 +31,7 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str, says: str) 
         ("ONSALE_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,192.0.2.1"),
         ("ONSALE_DOOR_DIFFICULTY", "0"),
         ("ONSALE_DOOR_ADDRESS_HARD", "0"),
-        ("ONSALE_DOOR_EMAIL_HARD", "0"),
+        ("ONSALE_CHALLENGES_PER_BUYER", "0"),
         ("ONSALE_GUESTS_PER_ADDRESS", "0"),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import deque
 from functools import cached_property
 
@@ -13,6 +11,7 @@ from redis.exceptions import RedisError
 
 from engine.core import draw
 from engine.core.errors import StoreUnavailableError
+from engine.core.proof_of_work import JoinRate
 from engine.core.times import rfc3339
 from engine.core.waiting import Queue
 from engine.sale import stock
@@ -23,11 +22,9 @@ from engine.store import inspection, waiting
 from engine.store.waiting import QueueState
 
 RATE_WINDOW_MS = 60_000  # sale clock; what people call "lately"
-_RATE_SAMPLES_MAX = 240
+_RATE_SAMPLES_MAX = 60  # one a second: 7 KiB a line
 _RATE_LEAST_MS = 3_000  # of history, before a measured rate is believed
 _PLACES_STEP_MS = 2_000  # joining alone is told so seldom: it concerns nobody who waits
-_BOARDS_MAX = 256
-_AGE_S_MAX = 1.0  # of a board that an answer may still be made of, while the next is read
 
 _encoder = msgspec.json.Encoder()
 
@@ -35,6 +32,7 @@ _encoder = msgspec.json.Encoder()
 class Board:
     """A line at one moment. ``calls_per_s``: lately; ``most_calls_per_s``: the operator's rate.
 
+    ``joins_per_s``: joins within all soft budgets, lately.
     ``free``: tickets that can be had, ``held``: in carts, ``sold``. ``wall_ms``: the store's clock.
     """
 
@@ -48,6 +46,7 @@ class Board:
         held: int,
         sold: int,
         calls_per_s: float,
+        joins_per_s: float,
         serving: ServingView,
     ) -> None:
         self.occurrence = published.snapshot.occurrence
@@ -59,6 +58,7 @@ class Board:
         self.wall_ms = state.wall_ms
         self.free, self.held, self.sold = free, held, sold
         self.calls_per_s = calls_per_s
+        self.joins_per_s = joins_per_s
         self.most_calls_per_s = state.queue.rate * 1000 / state.queue.rate_ms
         self.serving = serving
         self._key = key
@@ -129,7 +129,7 @@ class Board:
         return self.called + max(self.queue.inside - carts, 0)
 
 
-class _Reader:
+class BoardReader:
     """Reads the board of one occurrence; its owner never asks twice at once."""
 
     def __init__(self, client: Redis, occurrences: Occurrences, occurrence: str) -> None:
@@ -138,9 +138,11 @@ class _Reader:
         self._occurrence = occurrence
         self._key: bytes | None = None
         self._served: deque[tuple[int, int]] = deque(maxlen=_RATE_SAMPLES_MAX)
+        self._joined = JoinRate()
         self._places, self._places_at = 0, 0
 
     async def __call__(self) -> Board:
+        """Return the line as it is now. Raises ``OccurrenceUnknownError`` and the like."""
         published = await self._occurrences.get(self._occurrence)
         shard, snapshot = published.shard, published.snapshot
         try:
@@ -174,6 +176,7 @@ class _Reader:
             held=held,
             sold=sold,
             calls_per_s=calls_per_s,
+            joins_per_s=self._joined.see(state.queue.joined, state.wall_ms / 1000),
             serving=self._serving(published, state, lefts, free, calls_per_s, total + held == 0),
         )
 
@@ -260,85 +263,3 @@ def _line_state(state: QueueState, ends_at: int, *, drawn: bool) -> LineState:
     if queue.phase == "planned" or not drawn:
         return "pre-queue"
     return "paused" if state.paused else "open"
-
-
-class _Kept:
-    """The last board of an occurrence, and the reading of the next one."""
-
-    __slots__ = ("board", "read", "read_at", "reading")
-
-    def __init__(self, read: _Reader) -> None:
-        self.read = read
-        self.board: Board | None = None
-        self.read_at = 0.0
-        self.reading: asyncio.Task[Board] | None = None
-
-
-def _looked_at(task: asyncio.Task[Board]) -> None:
-    """Note a failed reading as seen: whoever waits is told, and nobody may wait."""
-    if not task.cancelled():
-        task.exception()
-
-
-class Boards:
-    """The boards of a process; each is read at most once an ``interval_s``, whoever asks."""
-
-    def __init__(self, client: Redis, occurrences: Occurrences, interval_s: float) -> None:
-        self._client = client
-        self._occurrences = occurrences
-        self._interval_s = interval_s
-        self._kept: dict[str, _Kept] = {}
-
-    def at_hand(self, occurrence: str) -> Board | None:
-        """Return the board of this moment or the one before: the hot path's look-up.
-
-        When it is not fresh any more the next one is read meanwhile.
-        """
-        kept = self._kept.get(occurrence)
-        if kept is None:
-            return None
-        age_s = time.monotonic() - kept.read_at
-        if age_s >= self._interval_s:
-            self._reading(kept)
-            if age_s >= _AGE_S_MAX:
-                return None
-        return kept.board
-
-    async def get(self, occurrence: str, *, newest: bool = False) -> Board:
-        """Return the board, not older than the interval; ``newest``: read now.
-
-        Raises ``OccurrenceUnknownError``, ``StoreUnavailableError``.
-        """
-        kept = self._kept.get(occurrence)
-        if kept is None:
-            await self._occurrences.get(occurrence)  # what is not published is not kept
-            if len(self._kept) >= _BOARDS_MAX:
-                self._kept.clear()
-            kept = self._kept.setdefault(
-                occurrence, _Kept(_Reader(self._client, self._occurrences, occurrence))
-            )
-        if kept.board is not None and not newest and self._is_fresh(kept):
-            return kept.board
-        return await asyncio.shield(self._reading(kept))
-
-    def _is_fresh(self, kept: _Kept) -> bool:
-        return time.monotonic() - kept.read_at < self._interval_s
-
-    def _reading(self, kept: _Kept) -> asyncio.Task[Board]:
-        if kept.reading is None:
-            kept.reading = asyncio.create_task(self._read(kept))
-            kept.reading.add_done_callback(_looked_at)
-        return kept.reading
-
-    async def _read(self, kept: _Kept) -> Board:
-        try:
-            kept.board = await kept.read()
-            kept.read_at = time.monotonic()
-            return kept.board
-        finally:
-            kept.reading = None
-
-    async def stop(self) -> None:
-        """Wait for readings that are under way."""
-        readings = [kept.reading for kept in self._kept.values() if kept.reading is not None]
-        await asyncio.gather(*readings, return_exceptions=True)
