@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -92,6 +93,7 @@ def endpoint(route: Route) -> Endpoint:
         raw = b""
         if decode is not None:
             raw = await request.read()
+        began = time.perf_counter()
         if route.idempotency == "required" or (
             route.idempotency == "accepted" and given is not None
         ):
@@ -103,7 +105,7 @@ def endpoint(route: Route) -> Endpoint:
             body = decode(raw)
         query = _query(route, request)
         return await route.handler(
-            Call(request=request, claims=claims, body=body, query=query, key=key)
+            Call(request=request, began=began, claims=claims, body=body, query=query, key=key)
         )
 
     return handle

@@ -21,6 +21,7 @@ from engine.core.errors import OccurrenceUnknownError, OnsaleError
 from engine.core.ids import new_id
 from engine.sale.service import Sale
 from engine.sale.waiting.admission import STEP_S, Edge
+from engine.sale.waiting.edge import edge_of
 from engine.store import lease, waiting
 from engine.store.edge_pulse import read_pulses
 from engine.workers import admission_metrics as metrics
@@ -99,18 +100,7 @@ class Admission:
 
     async def _look(self) -> None:
         """See how the edge is, and which rooms are on."""
-        pulses = await read_pulses(self._client)
-        self._edge = (
-            Edge(
-                hold_us=max(pulse.hold_us for pulse in pulses),
-                checkout_us=max(pulse.checkout_us for pulse in pulses),
-                lag_us=max(pulse.lag_us for pulse in pulses),
-                payments=sum(pulse.payments for pulse in pulses),
-                failures=sum(pulse.failures for pulse in pulses),
-            )
-            if pulses
-            else None
-        )
+        self._edge = edge_of(await read_pulses(self._client))
         published = await self._sale.occurrences()
         on = await waiting.read_rooms_on(self._client, [one.place for one in published])
         names = {one.snapshot.occurrence for one, is_on in zip(published, on, strict=True) if is_on}
