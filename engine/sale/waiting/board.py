@@ -52,6 +52,7 @@ class Board:
         self.occurrence = published.snapshot.occurrence
         self.published = published
         self.queue: Queue = state.queue
+        self.packed = state.packed
         self.paused = state.paused
         self.called = state.called
         self.now_ms = state.now_ms
