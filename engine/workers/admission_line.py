@@ -289,13 +289,13 @@ class Line:
 
 
 def moves(packed: waiting.Packed, wall_ms: int) -> bool:
-    """Tell from a glance whether a line has people to call, or is about to open."""
+    """Tell from a glance whether a line has people to call, or to draw in a moment."""
     try:
         queue = waiting.decode_queue(packed[0] or b"")
     except msgspec.MsgspecError:
         return False  # its step says what is wrong
     if queue.phase == "planned":
-        return queue.on and queue.opens - _SOON_MS <= wall_ms
+        return queue.on and queue.opens - _SOON_MS <= wall_ms and queue.count + queue.slow > 0
     return queue.on and queue.phase != "closed" and _last(queue) > queue.served
 
 
