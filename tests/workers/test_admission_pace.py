@@ -185,7 +185,7 @@ async def test_a_line_at_rest_stirs_when_something_is_done_to_it(
 
         monkeypatch.setattr(waiting, "glance", later)
         before = steps[hall.occurrence]
-        await step(hall, admission)
+        await admission.run_once()
         assert steps[hall.occurrence] == before + 1
         assert line.resting  # it has looked again: by the store's clock it is early
         assert line._rest is not None
