@@ -59,7 +59,7 @@ async def idle_rooms(hall: Hall, count: int, **room: Any) -> list[Snapshot]:
     model = small_house(room=Room(rate=10, rate_ms=1_000, opens_at=opens_at, **room))
     await publication.publish(hall.client, model, shard=0)
     place = keys.prefix(0, model.occurrence)
-    documents = {}
+    documents: dict[str, Any] = {}
     async for name in hall.client.scan_iter(match=f"{place}:*", count=10_000):
         documents[name.decode().removeprefix(place)] = await hall.client.dump(name)
     made = [model]
