@@ -59,21 +59,24 @@ class Settings:
     guest_token_ttl_s: int = 86_400  # a guest keeps order access for a day
     # proxies whose X-Forwarded-For is believed: networks, comma-separated, as 10.0.0.0/8
     trusted_proxies: str = ""
-    # new guests of an address block (/24 of IPv4) in 10 minutes; 0: no limit. A guest is needed
-    # to join, so as many as may join of it
+    # Limits of an address are those of a block of it: a /24 of IPv4; of IPv6 a /48 has as much, a
+    # /56 within it a third, a /64 a tenth (docs/adr/0016).
+    # New guests of an address in 10 minutes; 0: no limit. A guest is needed to join, so as many
+    # as may join of it
     guests_per_address: int = 3_000
     # The door of the waiting room. Mean hashes of the proof of work that joining takes, 0: none is
     # asked. 200,000 take Chromium 0.2 s on two cores and a native program 0.05 s of one; while
     # very many join it rises to 16 times as many.
     door_difficulty: int = 200_000
-    # Joins of an address block in 10 minutes: beyond soft in the slow lane, beyond hard none; hard
+    # Challenges for a buyer in 10 minutes; 0: no limit. One is enough to join; the others are for
+    # pages that were loaded anew. Of an address: four for each guest that it may have
+    challenges_per_buyer: int = 30
+    challenges_per_address: int = 12_000
+    # Joins of an address in 10 minutes: beyond soft in the slow lane, beyond hard none; hard
     # 0: no limit. When a million join in 10 minutes, a third of them through the NAT of mobile
     # operators with some 1,000 such blocks, each has 300; a fan zone on one line has 3,000.
     door_address_soft: int = 300
     door_address_hard: int = 3_000
-    # The same of a guest's e-mail: a person has one place, and may give it up once by mistake
-    door_email_soft: int = 2
-    door_email_hard: int = 10
     # Requests a script call, and nearly so a flush: bounds how long one holds Valkey (0.5 ms), and
     # leaves enough for the next flush meanwhile (docs/adr/0005)
     batch_size_max: int = 64
@@ -95,6 +98,9 @@ class Settings:
     # of them to seat maps, for which nobody signs in, of one address (/64 of IPv6); 0: no limit. A
     # fan zone on one line has 3,000; those beyond ask instead
     live_sockets_of_one_max: int = 4_000
+    # Lines that a process has at hand, those that were asked for last; another one is read anew
+    # and does not know its rate of the last minute. ~12 KiB each: 25 MiB
+    boards_max: int = 2_048
     persist_batch: int = (
         1_000  # records a transaction; twice as many a stream read (+15 % over 500)
     )
@@ -163,13 +169,12 @@ class Settings:
             )
 
     def _validate_door(self) -> None:
-        for kind in ("address", "email"):
-            soft, hard = (getattr(self, f"door_{kind}_{limit}") for limit in ("soft", "hard"))
-            if hard and soft > hard:
-                raise SettingsError(
-                    f"{variable(f'door_{kind}_soft')}={soft} must not be above "
-                    f"{variable(f'door_{kind}_hard')}={hard}"
-                )
+        soft, hard = self.door_address_soft, self.door_address_hard
+        if hard and soft > hard:
+            raise SettingsError(
+                f"{variable('door_address_soft')}={soft} must not be above "
+                f"{variable('door_address_hard')}={hard}"
+            )
 
 
 def _networks(value: str) -> str | None:
@@ -211,8 +216,8 @@ RULES: dict[str, Rule] = {
     "door_difficulty": between(1, 1_000_000_000, or_zero=True),
     "door_address_soft": _PEOPLE,
     "door_address_hard": _MAYBE_PEOPLE,
-    "door_email_soft": _PEOPLE,
-    "door_email_hard": _MAYBE_PEOPLE,
+    "challenges_per_buyer": _MAYBE_PEOPLE,
+    "challenges_per_address": _MAYBE_PEOPLE,
     "batch_size_max": between(1, 1_000),  # of a script call; see lua/README.md
     "batch_queue_max": between(1, 1_000_000),
     "backlog_max": between(1, 100_000_000),
@@ -226,6 +231,7 @@ RULES: dict[str, Rule] = {
     "live_interval_ms": _INTERVAL_MS,
     "live_sockets_max": between(1, 1_000_000),
     "live_sockets_of_one_max": between(1, 1_000_000, or_zero=True),
+    "boards_max": between(1, 100_000),
     "persist_batch": between(1, 100_000),
     "persist_dead_max": between(1, 1_000_000),
     "sweep_interval_ms": _INTERVAL_MS,

@@ -59,6 +59,7 @@ local function join(request)
   local slow = spend(budgets, buyer_id)
   if slow == nil then return { BUDGET, BUDGET_WINDOW_MS - wall % BUDGET_WINDOW_MS } end
   if not slow then
+    queue.joined = queue.joined + 1
     index = next_index()
     put_leaf(index, leaf)
   elseif queue.phase == 'planned' then

@@ -31,10 +31,11 @@ COST = 100  # hashes a counter: deriving the one key takes the server 25 us, ask
 COUNTER_MAX = 1_000_000  # 100 million hashes: a minute in a browser, more is a mistake
 PAYLOAD_LENGTH_MAX = 2_048  # characters; with all its fields a proof has some 900
 
-CALM_PER_S = 100.0  # challenges asked of a process up to which the difficulty stays as set
+# Joins of a line up to which the difficulty stays as set. The soft budgets let one network give
+# 600 in a moment, at the turn of two windows: they are measured as 83 a second.
+CALM_PER_S = 100.0
 FACTOR_MAX = 16.0  # reached at 1,600 a second
 _RATE_OVER_S = 5.0
-_PER_CHALLENGE = 0.6931 / _RATE_OVER_S  # so that a steady rate is returned as it is (ln 2)
 
 _KEY_BYTES = 32
 _WHAT_TO_DO = (
@@ -108,22 +109,32 @@ def raw_proof_keys(secret: str) -> tuple[bytes, bytes]:
 
 
 def load_factor(per_second: float) -> float:
-    """Return by what the difficulty is multiplied when so many challenges are asked a second."""
+    """Return by what the difficulty is multiplied when so many join a line a second.
+
+    Joins, each of which took a solved challenge, and not challenges that were asked
+    for: nobody makes it harder for the others who has not worked for it.
+    """
     return min(max(per_second / CALM_PER_S, 1.0), FACTOR_MAX)
 
 
-class AskedRate:
-    """How many challenges a process was asked for lately, a second; older ones count less."""
+class JoinRate:
+    """How many have joined a line lately, a second, from its total; older ones count less."""
 
     def __init__(self) -> None:
         self._rate = 0.0
-        self._at = 0.0
+        self._seen: tuple[int, float] | None = None
 
-    def add(self, now_s: float) -> float:
-        """Count one challenge at ``now_s``, and return the rate."""
-        gone_s = max(now_s - self._at, 0.0)
-        self._at = now_s
-        self._rate = self._rate * 2.0 ** -(gone_s / _RATE_OVER_S) + _PER_CHALLENGE
+    def see(self, total: int, now_s: float) -> float:
+        """Take in how many have joined up to ``now_s``, and return the rate."""
+        if self._seen is None or total < self._seen[0] or now_s < self._seen[1]:
+            self._seen = (total, now_s)  # the first look, or the line began anew
+            return self._rate
+        before, at_s = self._seen
+        gone_s = now_s - at_s
+        if gone_s > 0:
+            self._seen = (total, now_s)
+            kept = 2.0 ** -(gone_s / _RATE_OVER_S)
+            self._rate = self._rate * kept + (total - before) / gone_s * (1 - kept)
         return self._rate
 
 

@@ -25,7 +25,8 @@ class Queue(msgspec.Struct, kw_only=True, gc=False):
     been called. ``inside``: passes that are valid. ``entered``, ``done``,
     ``no_shows``, ``gone``: totals of passes given and used, of called people
     who did not come, and of places given up. ``reserved``: places of the slow
-    lane beyond ``count``, the last of them ``tail``. ``credit`` (millionths of a
+    lane beyond ``count``, the last of them ``tail``. ``joined``: joins within all
+    soft budgets, a total: what the proof of work goes by. ``credit`` (millionths of a
     person), ``credit_at``: the token bucket that enforces the rate. ``fence``:
     of the last leader that called.
     """
@@ -50,6 +51,7 @@ class Queue(msgspec.Struct, kw_only=True, gc=False):
     gone: int = 0
     reserved: int = 0
     tail: int = -1
+    joined: int = 0
     credit: int = 0
     credit_at: int = 0
     fence: int = 0

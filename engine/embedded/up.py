@@ -247,7 +247,7 @@ class Up:
         say("\nTry, in another terminal:")
         say("  make demo")
         say(f"  curl {url}/v1/events")
-        say(f"  curl --json '{{}}' -H 'Idempotency-Key: my-first-request' {url}/v1/guests")
+        say(f"  curl --json '{{}}' {url}/v1/guests")
         if self._installation.env_file != Path(".onsale/env").absolute():
             say(f"  export ONSALE_ENV_FILE={self._installation.env_file}   # for the next one")
         say("  .venv/bin/onsale audit\n")

@@ -23,6 +23,7 @@ from engine.http.pictures import PictureReader
 from engine.http.pulse import pulse
 from engine.http.queue_live import QueueCounts, QueueFeed
 from engine.http.routes import ROUTES
+from engine.http.samples import SAMPLES, InsideSamples
 from engine.http.seat_maps import SeatMaps
 from engine.http.state import (
     CLOCK,
@@ -57,6 +58,7 @@ def make_app(settings: Settings, metrics: m.Metrics | None = None) -> web.Applic
     app[SIGNER] = TokenSigner(settings.token_secret, clock=clock)
     app[LIVE_TICKETS] = LiveTickets(settings.token_secret, clock=clock)
     app[DOOR] = Door(settings, clock)
+    app[SAMPLES] = InsideSamples()
     app[OPENAPI] = openapi_bytes(openapi(ROUTES))
     app[SEAT_MAPS] = SeatMaps()
     app[READINESS] = Readiness()

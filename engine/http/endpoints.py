@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -116,6 +117,7 @@ def endpoint(route: Route) -> Endpoint:
         raw = b""
         if decode is not None:
             raw = await read_body(request)
+        began = time.perf_counter()
         if route.idempotency == "required" or (
             route.idempotency == "accepted" and given is not None
         ):
@@ -127,7 +129,7 @@ def endpoint(route: Route) -> Endpoint:
             body = decode(raw)
         query = _query(route, request)
         return await route.handler(
-            Call(request=request, claims=claims, body=body, query=query, key=key)
+            Call(request=request, began=began, claims=claims, body=body, query=query, key=key)
         )
 
     return handle

@@ -6,14 +6,17 @@ from aiohttp import web
 
 from engine.http.endpoints import answer
 from engine.http.route import Call
+from engine.http.samples import SAMPLES, since
 from engine.http.state import SALE
 
 
 async def create_hold(call: Call) -> web.Response:
     """Hold all lines, or none."""
-    view = await call.request.app[SALE].holds.acquire(
+    app = call.request.app
+    view = await app[SALE].holds.acquire(
         call.buyer, call.path("occurrence"), call.body, call.required_key
     )
+    app[SAMPLES].holds.add(call.buyer, since(call.began))
     return answer(view, status=201)
 
 
@@ -54,7 +57,11 @@ async def release_hold(call: Call) -> web.Response:
 
 async def check_out(call: Call) -> web.Response:
     """Make the order of a hold, and what the buyer's client needs to pay it."""
-    view = await call.request.app[SALE].orders.checkout(
+    app = call.request.app
+    making = app[SALE].orders.checkout(
         call.buyer, call.path("occurrence"), call.path("hold"), call.body, call.required_key
     )
+    samples = app[SAMPLES]
+    view = await samples.paying(call.buyer, making, lambda made: made.payment is not None)
+    samples.checkouts.add(call.buyer, since(call.began))
     return answer(view, status=201)

@@ -15,6 +15,7 @@ from engine.http.endpoints import check_media_type
 from engine.http.hot_answers import HotRoute, Pending
 from engine.http.problems import CONTENT_TYPE, malformed, problem_body
 from engine.http.route import IDEMPOTENCY_HEADER, idempotency
+from engine.http.samples import SAMPLES, since
 from engine.http.state import SALE
 from engine.sale.requests import HoldRequest
 from engine.store.codes import Code, LineCode
@@ -30,6 +31,7 @@ class HotHolds(HotRoute):
     def __init__(self, app: web.Application) -> None:
         super().__init__(app, "create_hold", 201)
         self._holds = app[SALE].holds
+        self._samples = app[SAMPLES].holds
         self._decode = msgspec.json.Decoder(HoldRequest).decode
         error = SoldOutError(lines=[{"line": 0, "code": "sold_out", "left": 0}])
         self._sold_out = problem_body(error, _MARK).decode().split(_MARK)
@@ -66,6 +68,7 @@ class HotHolds(HotRoute):
             self.answers.later(pending, self._holds.newest_view(pending.published, result))
         else:
             self.answers.success(pending, view)
+            self._samples.add(pending.buyer, since(pending.began))
 
     def _sold_out_answer(self, pending: Pending) -> bytes:
         """Return the answer that most get in the end: the same but for the request's id."""

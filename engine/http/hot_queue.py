@@ -76,7 +76,7 @@ class HotJoins(HotRoute):
         peer = connection.peername
         remote = peer[0] if isinstance(peer, tuple) else None
         forwarded = headers.getall(hdrs.X_FORWARDED_FOR, ())
-        pending.budgets = door.budgets(claims, door.address(remote, forwarded))
+        pending.budgets = door.budgets(door.address(remote, forwarded))
         self._room.ask_to_join(pending, claims.sub, published, pending.budgets)
 
     def finish(self, pending: Pending, result: list[Any]) -> None:

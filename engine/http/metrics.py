@@ -111,17 +111,6 @@ class Metrics:
         slab[base + bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         slab[base + len(LATENCY_BOUNDS_S) + 1] += int(seconds * _US)
 
-    def counted(self, route: str) -> tuple[dict[int, int], list[int]]:
-        """Return what this process has counted of a route.
-
-        Requests by status, and by time: up to each of ``LATENCY_BOUNDS_S``, and above.
-        """
-        base = self._index[route]
-        times = base + len(STATUSES)
-        statuses = self._slab[base:times].tolist()
-        buckets = self._slab[times : times + len(LATENCY_BOUNDS_S) + 1].tolist()
-        return dict(zip(STATUSES, statuses, strict=True)), buckets
-
     def sample(self, definition: Definition, value: int) -> None:
         """Set this process's value of one of ``SAMPLES``."""
         self._slab[self._samples + SAMPLES.index(definition)] = value

@@ -7,6 +7,7 @@ from aiohttp import web
 from engine.core.errors import WebhookRejectedError
 from engine.http.endpoints import answer, read_body
 from engine.http.route import Call
+from engine.http.samples import SAMPLES
 from engine.http.state import SALE
 
 
@@ -30,11 +31,9 @@ async def cancel_order(call: Call) -> web.Response:
 
 async def settle_order(call: Call) -> web.Response:
     """Ask the provider, as the buyer's client says that it has paid."""
-    return answer(
-        await call.request.app[SALE].orders.settle(
-            call.buyer, call.path("occurrence"), call.path("order")
-        )
-    )
+    app = call.request.app
+    settling = app[SALE].orders.settle(call.buyer, call.path("occurrence"), call.path("order"))
+    return answer(await app[SAMPLES].paying(call.buyer, settling, lambda _: True))
 
 
 async def receive_stripe(call: Call) -> web.Response:

@@ -15,7 +15,7 @@ from engine.http.route import Call
 from engine.http.sockets import Upgrade, listen
 from engine.http.state import LIVE_TICKETS, QUEUE_FEEDS, SALE, SETTINGS
 from engine.sale.waiting.views import QueueView
-from engine.store.remembered import remember
+from engine.store.used_tickets import use_ticket
 
 _SERVING_MS = 1_000  # a CDN asks once a second, however many ask it
 _BOARD_AGE_MS = 1_000  # as old as a board may be that is answered with
@@ -27,7 +27,7 @@ _USED_TICKETS_S = 2 * TICKET_TTL_S  # remembered for longer than any clock lets 
 async def join_queue(call: Call) -> web.Response:
     """Give the buyer a place, or the one that they have."""
     sale, occurrence = call.request.app[SALE], call.path("occurrence")
-    budgets = await check_door(call, await sale.published(occurrence))
+    budgets = check_door(call, await sale.published(occurrence))
     return answer(await sale.waiting.join(call.buyer, occurrence, budgets))
 
 
@@ -115,7 +115,6 @@ async def _admit(call: Call) -> tuple[str, QueueView]:
     room = app[SALE].waiting
     view = await room.status(ticket.buyer, occurrence)
     await room.board(occurrence)
-    kept = await remember(app[SALE].crowd, "ticket", ticket.used, b"", _USED_TICKETS_S)
-    if not kept.new:
+    if not await use_ticket(app[SALE].crowd, ticket.used, _USED_TICKETS_S):
         raise UnauthorizedError("This ticket was used: get a new one for every connection")
     return ticket.buyer, view

@@ -25,9 +25,13 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request whose token, key, body and query have been checked as its route demands."""
+    """A request whose token, key, body and query have been checked as its route demands.
+
+    ``began``: when all of it was there, by the clock that requests are timed by.
+    """
 
     request: web.Request
+    began: float
     claims: Claims | None = None
     body: Any = None
     query: Any = None

@@ -59,7 +59,11 @@ class Sale:
         self.expiry = Expiry(self.commands, self.known, self.settlement)
         self.readings = Readings(client, settings.live_interval_ms / 1000)
         self.waiting = WaitingRoom(
-            self.commands, self.known, client, settings.live_interval_ms / 1000
+            self.commands,
+            self.known,
+            client,
+            interval_s=settings.live_interval_ms / 1000,
+            boards_max=settings.boards_max,
         )
 
     async def start(self) -> None:

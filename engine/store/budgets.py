@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.core.errors import InvalidRequestError, TooManyRequestsError
 from engine.store import keys
 from engine.store.batcher import Batcher
 from engine.store.codes import Code
 
 
-async def take_budget(batcher: Batcher, name: bytes, limit: int, window_ms: int) -> None:
-    """Count one of ``name`` (8 bytes); there are ``limit`` in a window that the first begins.
+async def take_budgets(
+    batcher: Batcher,
+    shard: int,
+    budgets: Sequence[tuple[bytes, int]],
+    window_ms: int,
+    refusal: str,
+) -> None:
+    """Count one of each of some names, or of none when one of them is used up.
 
-    Raises ``TooManyRequestsError``, which says when the window ends, ``OverloadedError``,
-    ``StoreUnavailableError``.
+    ``shard``: where they are counted, the same each time. ``budgets``: names (8 bytes) with
+    how many there are in a window that the first begins; at most 8. Raises
+    ``TooManyRequestsError``, which says ``refusal`` and when the window ends,
+    ``OverloadedError``, ``StoreUnavailableError``.
     """
-    place = f"{keys.shard_tag(name[0] % keys.SHARD_COUNT)}:budget"
-    answer = await batcher.submit("budget_take", place, (name.hex(), limit, window_ms))
+    request: list[int | str] = [window_ms]
+    for name, limit in budgets:
+        request += [name.hex(), limit]
+    answer = await batcher.submit("budget_take", f"{keys.shard_tag(shard)}:budget", request)
     if answer[0] == Code.BUDGET:
-        raise TooManyRequestsError(
-            "Too many new guests come from this network: try again later",
-            retry_after_s=-(-answer[1] // 1000),
-        )
+        raise TooManyRequestsError(refusal, retry_after_s=-(-answer[1] // 1000))
     if answer[0] != Code.OK:
         raise InvalidRequestError("This budget cannot be counted: its limit is out of range")

@@ -22,12 +22,12 @@ VALUE_MAX: Final = 10**9  # the same
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
-    """The last seconds of a process.
+    """The last seconds of a process, of those inside (:mod:`engine.http.samples`).
 
-    ``hold_us``, ``checkout_us``: the time within which 95 % of holds and of
-    checkouts were answered, 0 when there were none. ``lag_us``: how late the
-    event loop came to a timer, on average. ``payments``: requests that had to
-    ask the payment provider; ``failures`` of them were answered 503.
+    ``hold_us``, ``checkout_us``: the time within which half of those who got a hold
+    or an order were answered, 0 when they were few. ``lag_us``: how late the event
+    loop came to a timer, every other time. ``payments``: buyers who needed the
+    payment provider; ``failures`` of them got no answer of it.
     """
 
     process: str

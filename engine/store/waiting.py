@@ -27,17 +27,28 @@ _queue = msgspec.msgpack.Decoder(Queue)
 _draw = msgspec.msgpack.Decoder(Draw)
 
 
+Packed = tuple[bytes | None, bytes | None]
+"""``P:queue`` and ``P:clock``: while they stay the same, nothing was done to a line."""
+
+
 class QueueState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The line at one moment. ``now_ms``: sale clock; ``wall_ms``: wall clock of the store.
 
-    ``called``: numbers that have been called and may still enter.
+    ``called``: numbers that have been called and may still enter. ``packed``: what it was
+    read of, as :func:`glance` reads it.
     """
 
     queue: Queue
+    packed: Packed
     paused: bool
     now_ms: int
     wall_ms: int
     called: int
+
+
+def decode_queue(packed: bytes) -> Queue:
+    """Return the line of a document ``P:queue``. Raises ``msgspec.MsgspecError``."""
+    return _queue.decode(packed)
 
 
 def settings_of(snapshot: Snapshot) -> dict[str, Any]:
@@ -88,6 +99,7 @@ async def read_queue(client: Redis, shard: int, occurrence: str) -> QueueState:
         paused_since, paused_ms, *_ = unpack(clock)
         return QueueState(
             queue=_queue.decode(queue),
+            packed=(queue, clock),
             paused=paused_since > 0,
             now_ms=(paused_since or wall) - paused_ms,
             wall_ms=wall,
@@ -150,11 +162,36 @@ async def restore_line(client: Redis, place: str, snapshot: Snapshot) -> bool:
 
 async def read_rooms_on(client: Redis, places: Sequence[str]) -> list[bool]:
     """Return for each occurrence (its keys' prefix) whether its room is on: one round trip."""
+    clocks, _ = await _read_all(client, places, ("clock",))
+    return [_is_on(clock) for (clock,) in clocks]
+
+
+async def glance(client: Redis, places: Sequence[str]) -> tuple[list[Packed], int]:
+    """Return what tells whether something was done to each of many lines, and the wall clock in ms.
+
+    One round trip; an occurrence that is gone has nothing.
+    """
+    found, wall_ms = await _read_all(client, places, ("queue", "clock"))
+    return [(queue, clock) for queue, clock in found], wall_ms
+
+
+async def _read_all(
+    client: Redis, places: Sequence[str], names: Sequence[str]
+) -> tuple[list[list[bytes | None]], int]:
+    """Return documents of many occurrences, with as few commands as there are shards."""
+    shards: dict[str, list[int]] = {}
+    for number, place in enumerate(places):
+        shards.setdefault(place.partition(":")[0], []).append(number)
     async with client.pipeline(transaction=False) as pipe:
-        for place in places:
-            pipe.get(f"{place}:clock")
-        clocks = await pipe.execute(raise_on_error=False)
-    return [_is_on(clock) for clock in clocks]
+        pipe.time()
+        for numbers in shards.values():
+            pipe.mget([f"{places[number]}:{name}" for number in numbers for name in names])
+        (seconds, micros), *replies = await pipe.execute()
+    found: list[list[bytes | None]] = [[] for _ in places]
+    for numbers, reply in zip(shards.values(), replies, strict=True):
+        for at, number in enumerate(numbers):
+            found[number] = reply[at * len(names) : (at + 1) * len(names)]
+    return found, seconds * 1000 + micros // 1000
 
 
 def _is_on(clock: Any) -> bool:

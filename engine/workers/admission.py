@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 import time
+from functools import partial
 from typing import Final
 
 from redis.asyncio import Redis
@@ -21,14 +22,21 @@ from engine.core.errors import OccurrenceUnknownError, OnsaleError
 from engine.core.ids import new_id
 from engine.sale.service import Sale
 from engine.sale.waiting.admission import STEP_S, Edge
-from engine.store import lease, waiting
+from engine.sale.waiting.edge import edge_of
+from engine.store import keys, lease, waiting
 from engine.store.edge_pulse import read_pulses
 from engine.workers import admission_metrics as metrics
-from engine.workers.admission_line import FencedError, Line
+from engine.workers.admission_line import FencedError, Line, moves
+from engine.workers.turns import Turns
 
 LEASE_MS: Final = 3_000  # a leader that was killed is replaced after so long
 _LOOK_S: Final = 1.0  # how often the edge and the list of rooms are looked at
 _AT_ONCE: Final = 8  # lines that are stepped at the same time
+_SLOW_AT_ONCE: Final = 4  # of those that take longer than a step may; each uses a connection
+_GLANCES_MAX: Final = 512  # lines at rest that are looked at in a round: 1,024 small documents
+_CALM_MAX: Final = 8  # of them, those that call nobody and are stepped in a round all the same
+_PATIENCE_S: Final = 0.5  # with one line, or one look; a step takes some 3 ms
+_STOP_S: Final = 5.0  # in which steps that are under way end
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +55,18 @@ class Admission:
         self._above = 0  # a newer fence that a line has told of
         self._leads = False
         self._lines: dict[str, Line] = {}
-        self._failing: set[str] = set()
+        self._glanced = 0  # of the lines at rest, those before it were looked at
         self._edge: Edge | None = None
         self._looked_s = -math.inf
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(at_once=_AT_ONCE, slow_at_once=_SLOW_AT_ONCE, patience_s=_PATIENCE_S)
+        self._looks = Turns(at_once=1, slow_at_once=1, patience_s=_PATIENCE_S)
+        self._blind = False  # the last look has failed
 
     async def run_once(self) -> int:
-        """Renew the lease and step every line. Returns 0: there is no more to do until later.
+        """Renew the lease and step every line that has something to do.
 
+        Returns 0: there is no more to do until later. A line whose step takes long is not
+        waited for, one at rest costs a glance now and then.
         Raises ``RedisError`` when the store is away, ``OnsaleError``.
         """
         held = await lease.take(
@@ -64,17 +76,41 @@ class Admission:
             self._follow()
             return 0
         self._lead(held.fence)
-        now_s = time.monotonic()
-        if now_s - self._looked_s >= _LOOK_S:
-            await self._look()
-            self._looked_s = now_s
-        await asyncio.gather(*(self._step(line) for line in self._lines.values()))
+        if time.monotonic() - self._looked_s >= _LOOK_S:
+            await self._looks.take("", self._look)
+        lines = [line for line in self._lines.values() if not line.resting]
+        lines += await self._stirring()
+        await asyncio.gather(
+            *(self._turns.take(line.occurrence, partial(self._step, line)) for line in lines)
+        )
         return 0
+
+    async def _stirring(self) -> list[Line]:
+        """Return the lines at rest that are to be stepped.
+
+        All that have somebody to call, and a few of the others to which something was done
+        or that are new: those who wait are not to wait for what concerns nobody.
+        """
+        resting = [line for line in self._lines.values() if line.resting]
+        start = self._glanced if self._glanced < len(resting) else 0
+        some = resting[start : start + _GLANCES_MAX]
+        self._glanced = start + len(some)
+        if not some:
+            return []
+        found, wall_ms = await waiting.glance(self._client, [line.place for line in some])
+        moving: list[Line] = []
+        calm: list[Line] = []
+        for line, packed in zip(some, found, strict=True):
+            if line.stirs(packed, wall_ms):
+                (moving if moves(packed, wall_ms) else calm).append(line)
+        return moving + calm[:_CALM_MAX]
 
     async def stop(self) -> None:
         """Let another lead at once."""
         led = self._leads
         self._follow()
+        await self._looks.stop(_STOP_S)
+        await self._turns.stop(_STOP_S)
         if led:
             # away: the lease runs out by itself
             with contextlib.suppress(RedisError, OSError):
@@ -98,46 +134,50 @@ class Admission:
         self._looked_s = -math.inf
 
     async def _look(self) -> None:
-        """See how the edge is, and which rooms are on."""
-        pulses = await read_pulses(self._client)
-        self._edge = (
-            Edge(
-                hold_us=max(pulse.hold_us for pulse in pulses),
-                checkout_us=max(pulse.checkout_us for pulse in pulses),
-                lag_us=max(pulse.lag_us for pulse in pulses),
-                payments=sum(pulse.payments for pulse in pulses),
-                failures=sum(pulse.failures for pulse in pulses),
-            )
-            if pulses
-            else None
-        )
-        published = await self._sale.occurrences()
-        on = await waiting.read_rooms_on(self._client, [one.place for one in published])
-        names = {one.snapshot.occurrence for one, is_on in zip(published, on, strict=True) if is_on}
+        """See how the edge is, and which rooms are on; where that fails, all goes on as it was."""
+        try:
+            await self._see()
+        except (OnsaleError, RedisError, OSError) as error:
+            if not self._blind:
+                log.warning("the rooms cannot be looked at: %s", error)
+            self._blind = True
+        else:
+            self._blind = False
+        self._looked_s = time.monotonic()
+
+    async def _see(self) -> None:
+        self._edge = edge_of(await read_pulses(self._client))
+        known = self._sale.known
+        # nothing is loaded for that: a line loads what it needs when it is first stepped
+        places = {name: keys.prefix(shard, name) for name, shard in known.shards().items()}
+        on = await waiting.read_rooms_on(self._client, list(places.values()))
+        if not self._leads:
+            return  # not any more
+        names = {name for name, is_on in zip(places, on, strict=True) if is_on}
         for gone in self._lines.keys() - names:
             self._lines.pop(gone).end()
-            self._failing.discard(gone)
+            self._turns.forget(gone)
         for new in names - self._lines.keys():
-            self._lines[new] = Line(self._sale, self._client, new)
+            self._lines[new] = Line(self._sale, self._client, new, places[new])
+        for name, line in self._lines.items():
+            published = known.loaded(name)
+            if published is not None:
+                line.wake_for(published.version)
 
     async def _step(self, line: Line) -> None:
         """Step a line; what fails in one must not keep the others waiting."""
-        async with self._gate:
-            try:
-                await line.step(self.fence, self._edge)
-            except FencedError as error:
-                self._above = max(self._above, error.fence)
-            except OccurrenceUnknownError:
-                pass  # taken off sale this moment; the next look drops it
-            except Exception as error:  # whatever it is, the other lines must go on
-                if line.occurrence not in self._failing:
-                    expected = isinstance(error, (OnsaleError, RedisError, OSError))
-                    log.warning(
-                        "the line of %s does not move: %s",
-                        line.occurrence,
-                        error,
-                        exc_info=None if expected else error,
-                    )
-                self._failing.add(line.occurrence)
-            else:
-                self._failing.discard(line.occurrence)
+        try:
+            await line.step(self.fence, self._edge)
+        except FencedError as error:
+            self._above = max(self._above, error.fence)
+        except OccurrenceUnknownError:
+            pass  # taken off sale this moment; the next look drops it
+        except Exception as error:  # whatever it is, the other lines must go on
+            if line.failed():
+                expected = isinstance(error, (OnsaleError, RedisError, OSError))
+                log.warning(
+                    "the line of %s does not move: %s",
+                    line.occurrence,
+                    error,
+                    exc_info=None if expected else error,
+                )

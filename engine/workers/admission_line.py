@@ -7,8 +7,9 @@ import hashlib
 import logging
 import math
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
 from redis.asyncio import Redis
 
 from engine.core import draw
@@ -26,11 +27,14 @@ _SLOTS_MAX: Final = 1_000  # the same
 _SPARE: Final = 24  # places beyond those that may be called: some were given up
 _AT_ONCE: Final = 100  # numbers are turned into places in the loop: 11 us each
 _ROUNDS_MAX: Final = 8  # script calls a step: 8,000 places that were given up are passed in one
-_IDLE_S: Final = 1.0  # how often a line is looked at that does not move for a while
+_PAUSES_S: Final = (0.0, 0.5, 1.0)  # after failures in a row: what is broken is tried seldom
 _SOON_MS: Final = 1_500  # from when on an opening is waited for
 _PURGE_S: Final = 1.0  # how often no-shows are counted while nobody may be called
 _LOG_S: Final = 1.0  # at most a line of log so often
 _LOG_CHANGE: Final = 0.25  # of the rate is worth a line
+
+# Why nobody is called although all is known: only what somebody does to the line changes that.
+_RESTING: Final = frozenset({"off", "closed", "not_open", "paused", "nobody_waiting"})
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +47,55 @@ class FencedError(Exception):
         self.fence = fence
 
 
-class Line:
-    """Leads the line of one occurrence; :meth:`step` five times a second, :meth:`end` at last."""
+class _Rest(NamedTuple):
+    """How a line was when there was nothing to do, and when (wall clock) there will be."""
 
-    def __init__(self, sale: Sale, client: Redis, occurrence: str) -> None:
+    version: int
+    packed: waiting.Packed
+    until_ms: float
+
+
+class Line:
+    """Leads the line of one occurrence; :meth:`step` five times a second, :meth:`end` at last.
+
+    Where there is nothing to do the line rests: it takes no steps until it :meth:`stirs`.
+    """
+
+    def __init__(self, sale: Sale, client: Redis, occurrence: str, place: str) -> None:
         self._sale = sale
         self._client = client
         self.occurrence = occurrence
+        self.place = place  # what its keys begin with
         self._controller = Controller()
         self._key: bytes | None = None
         self._indices: dict[int, int] = {}  # number -> index, of the next to be called
         self._idle_until_s = -math.inf
+        self._failures = 0
+        self.resting = True  # until it was looked at
+        self._rest: _Rest | None = None
         self._purged_s = -math.inf
         self._logged_s = -math.inf
         self._logged: Decision | None = None
         self._told = False
+        self._ended = False
+
+    def stirs(self, packed: waiting.Packed, wall_ms: int) -> bool:
+        """Tell whether a line that rests has something to do, from what :func:`glance` has read."""
+        rest = self._rest
+        return rest is None or packed != rest.packed or wall_ms >= rest.until_ms
+
+    def wake_for(self, version: int) -> None:
+        """Rest no more when another version of the occurrence is published."""
+        if self._rest is not None and self._rest.version != version:
+            self._rest = None
+
+    def failed(self) -> bool:
+        """Note a step that failed, and pause; tell whether it is the first in a row."""
+        self._failures += 1
+        pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S)) - 1]
+        self._idle_until_s = time.monotonic() + pause_s
+        self.resting = False
+        return self._failures == 1
 
     async def step(self, fence: int, edge: Edge | None) -> int:
         """Look, decide, call. Returns how many were called.
@@ -79,12 +117,31 @@ class Line:
         now_s = time.monotonic()
         decision = self._controller.decide(self._seen(board, edge), now_s)
         self._tell(board, decision, now_s)
-        if board.closed or (board.queue.phase == "planned" and board.opens_in_ms > _SOON_MS):
-            self._idle_until_s = now_s + _IDLE_S
-        return await self._call(board, decision, fence, now_s)
+        called = await self._call(board, decision, fence, now_s)
+        self._failures = 0
+        self._rest = self._rests(board, decision)
+        self.resting = self._rest is not None
+        return called
+
+    def _rests(self, board: Board, decision: Decision) -> _Rest | None:
+        """Return how the line rests; None: there is something to do, or soon will be."""
+        queue, snapshot = board.queue, board.published.snapshot
+        if decision.reason not in _RESTING or board.called:
+            return None
+        if queue.on and queue.phase == "planned" and board.opens_in_ms <= _SOON_MS:
+            return None
+        if queue.drawn >= 0 and self._key is None:
+            return None
+        moments = (queue.opens - _SOON_MS, snapshot.sale_starts_at, snapshot.sale_ends_at)
+        return _Rest(
+            version=board.published.version,
+            packed=board.packed,
+            until_ms=min((one for one in moments if one > board.wall_ms), default=math.inf),
+        )
 
     def end(self) -> None:
         """Lead no more."""
+        self._ended = True
         if self._told:
             metrics.forget(self.occurrence)
 
@@ -201,6 +258,8 @@ class Line:
         return [self._indices[number] for number in numbers]
 
     def _tell(self, board: Board, decision: Decision, now_s: float) -> None:
+        if self._ended:
+            return  # in the middle of a step
         self._told = True
         queue = board.queue
         metrics.tell(board, decision, _last(queue) - queue.served)
@@ -227,6 +286,17 @@ class Line:
                 "held": board.held,
             },
         )
+
+
+def moves(packed: waiting.Packed, wall_ms: int) -> bool:
+    """Tell from a glance whether a line has people to call, or to draw in a moment."""
+    try:
+        queue = waiting.decode_queue(packed[0] or b"")
+    except msgspec.MsgspecError:
+        return False  # its step says what is wrong
+    if queue.phase == "planned":
+        return queue.on and queue.opens - _SOON_MS <= wall_ms and queue.count + queue.slow > 0
+    return queue.on and queue.phase != "closed" and _last(queue) > queue.served
 
 
 def _last(queue: Queue) -> int:

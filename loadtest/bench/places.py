@@ -100,7 +100,7 @@ def _joiners(settings: Settings) -> Iterator[Joiner]:
             block = _HOMES_FROM + rng.randrange(_HOME_BLOCKS)
         claims = signer.guest(None, _TOKEN_S)
         address = f"{block >> 16}.{block >> 8 & 255}.{block & 255}.1"
-        yield claims.sub, door.budgets(claims, address)
+        yield claims.sub, door.budgets(address)
 
 
 async def _used_bytes(client: Redis) -> int:

@@ -1,6 +1,6 @@
 -- @include "queue"
--- How many joined lately of one name, a block of addresses or an e-mail (8-byte digests of them), and
--- how many places an account gave up (its 16-byte id): it has one at a time, so only that needs counting.
+-- How many joined lately of one name, a block of addresses (an 8-byte digest of it), and how many places
+-- an account gave up (its 16-byte id): it has one at a time, so only that needs counting.
 -- Fixed windows: a hash for each, name -> number, that is gone after the window that follows it.
 local BUDGET_WINDOW_MS = 600000
 local BUDGET_NAMES_MAX = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from engine.core import proof_of_work as pow_
 from engine.core.errors import ChallengeError
 from engine.core.ids import new_id
+from engine.settings import Settings
 
 SECRET = "a secret that is long enough for it"
 KEYS = pow_.proof_keys(SECRET)
@@ -194,17 +196,40 @@ def test_the_difficulty_rises_with_the_rate(per_second: float, factor: float) ->
 
 @pytest.mark.parametrize("per_second", [10, 100, 2_000])
 def test_a_steady_rate_is_measured(per_second: int) -> None:
-    asked = pow_.AskedRate()
+    joined = pow_.JoinRate()
     for number in range(per_second * 60):
-        rate = asked.add(1_000 + number / per_second)
+        rate = joined.see(number, 1_000 + number / per_second)
     assert rate == pytest.approx(per_second, rel=0.03)
 
 
+@pytest.mark.parametrize("every_s", [0.25, 1, 30, 3_600])
+def test_it_does_not_matter_how_often_one_looks(every_s: float) -> None:
+    joined = pow_.JoinRate()
+    for look in range(math.ceil(60 / every_s) + 1):
+        rate = joined.see(round(50 * look * every_s), 1_000 + look * every_s)
+    assert rate == pytest.approx(50, rel=0.03)
+
+
+def test_what_one_network_may_do_in_a_moment_makes_nothing_harder() -> None:
+    joined = pow_.JoinRate()
+    joined.see(0, 1_000)
+    at_once = 2 * Settings().door_address_soft  # at the turn of two windows
+    for look in range(100):
+        assert pow_.load_factor(joined.see(at_once, 1_000.001 + look / 4)) == 1
+
+
 def test_the_rate_calms_down() -> None:
-    asked = pow_.AskedRate()
+    joined = pow_.JoinRate()
     for number in range(10_000):
-        busy = asked.add(1_000 + number / 1_000)
+        busy = joined.see(number, 1_000 + number / 1_000)
     assert busy > 500
-    assert asked.add(1_010 + 5) == pytest.approx(busy / 2, rel=0.01)
-    assert asked.add(1_010 + 60) < 1
-    assert asked.add(900) < 2  # a clock that was set back
+    assert joined.see(number, 1_010 + 5) == pytest.approx(busy / 2, rel=0.01)
+    assert joined.see(number, 1_010 + 60) < 1
+
+
+def test_a_line_that_begins_anew_or_a_clock_that_is_set_back_is_no_crowd() -> None:
+    joined = pow_.JoinRate()
+    assert joined.see(10**6, 1_000) == 0
+    assert joined.see(5, 1_001) == 0
+    assert joined.see(10**6, 900) == 0
+    assert joined.see(10**6 + 1, 901) <= 1

@@ -262,7 +262,6 @@ async def test_every_post_wants_an_idempotency_key(edge: Edge, given: str | None
         headers["Idempotency-Key"] = given
     before = await stored(edge.redis, edge)
     for path in (
-        "/v1/guests",
         f"{edge.occurrence}/holds",
         f"{edge.occurrence}/holds/{ID}/extend",
         f"{edge.occurrence}/holds/{ID}/checkout",
@@ -353,7 +352,6 @@ async def test_a_store_that_is_away_is_503_with_retry_after(own: Own) -> None:
     person = {"email": "a@example.org", "name": "A"}
     base = own.edge.occurrence
     for method, path, body in (
-        ("POST", "/v1/guests", {}),
         ("GET", f"{base}/availability", None),
         ("POST", f"{base}/holds", {"lines": [{"ticket_type": "standing", "quantity": 1}]}),
         ("GET", f"{base}/holds/{ID}", None),

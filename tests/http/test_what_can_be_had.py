@@ -18,7 +18,7 @@ from engine.http.live import Feed
 from engine.http.occurrences import list_headers
 from engine.http.pictures import PictureReader
 from engine.http.state import SALE
-from engine.sale.waiting.board import Boards
+from engine.sale.waiting.boards import Boards
 from engine.settings import Settings
 from engine.store.publication import publish
 from engine.workers.admission import Admission
@@ -126,7 +126,7 @@ async def test_a_picture_is_not_told_beyond_what_the_clock_changes(run: Any) -> 
 
 async def test_a_board_is_not_told_beyond_what_the_clock_changes(run: Any) -> None:
     edge: Edge = await run(house_of(standing(REGULAR)))
-    boards = Boards(edge.redis, edge.app[SALE].known, AN_HOUR_S)
+    boards = Boards(edge.redis, edge.app[SALE].known, AN_HOUR_S, 8)
     opens_ms = now_ms() + SOON_MS
     snapshot = opening_at(opens_ms)
     await publish(edge.redis, snapshot, shard=SHARD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine.core.addresses import Proxies
 from engine.settings import Settings, SettingsError
 
 PROJECT = Path(__file__).parents[2]
@@ -27,6 +29,7 @@ _SAMPLES = {  # of what is not just any word
 }
 _SECRET = re.compile(r"(SECRET|PASSWORD|KEY|TOKEN)")
 _REQUIRED = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
+_DEFAULT = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +71,39 @@ def test_every_secret_comes_from_a_variable_that_must_be_set(compose: dict[str, 
     assert seen
 
 
+def filled_in(environment: dict[str, str], **set_: str) -> dict[str, str]:
+    """Return an environment as compose fills it in, with these variables set."""
+    texts = {
+        name: re.sub(r"\$\{([A-Z_]+):[^}]+\}", lambda found: set_.get(found[1], found[0]), value)
+        for name, value in environment.items()
+    }
+    return {
+        name: _DEFAULT.sub(r"\1", _REQUIRED.sub("x" * 40, value)) for name, value in texts.items()
+    }
+
+
+def test_buyers_behind_the_proxy_of_this_machine_do_not_share_one_budget(
+    compose: dict[str, Any],
+) -> None:
+    (network,) = compose["networks"]["default"]["ipam"]["config"]
+    subnet = ipaddress.ip_network(_DEFAULT.sub(r"\1", network["subnet"]))
+    for service in compose["services"].values():
+        assert "networks" not in service  # all are in that one
+    given = compose["services"]["api"]["environment"]
+    proxies = Proxies(Settings.from_environment(filled_in(given)).trusted_proxies)
+    for proxy in (subnet[1], subnet[17]):  # the gateway, and a container
+        assert proxies.client(str(proxy), ["198.51.100.1, 203.0.113.7:4711"]) == "203.0.113.7"
+    stranger = "192.0.2.1"
+    assert proxies.client(stranger, ["203.0.113.7"]) == stranger
+    other = filled_in(given, ONSALE_TRUSTED_PROXIES="10.0.0.0/8")
+    assert Settings.from_environment(other).trusted_proxies == "10.0.0.0/8"
+
+
 def test_the_engine_starts_with_what_the_file_gives_and_with_nothing_less(
     compose: dict[str, Any],
 ) -> None:
     given = compose["services"]["api"]["environment"]
-    filled = {
-        name: _SAMPLES.get(name) or _REQUIRED.sub("x" * 40, value) for name, value in given.items()
-    }
+    filled = filled_in(given)
     assert Settings.from_environment(filled).environment == "production"
     for name in given:
         if _SECRET.search(name):

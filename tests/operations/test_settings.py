@@ -122,7 +122,8 @@ def test_every_number_has_a_top(field: str) -> None:
     [
         ("ONSALE_TRUSTED_PROXIES", "10.0.0.1/8", "ONSALE_TRUSTED_PROXIES"),
         ("ONSALE_DOOR_ADDRESS_SOFT", "5000", "ONSALE_DOOR_ADDRESS_HARD"),
-        ("ONSALE_DOOR_EMAIL_SOFT", "0", "ONSALE_DOOR_EMAIL_SOFT"),
+        ("ONSALE_DOOR_ADDRESS_SOFT", "0", "ONSALE_DOOR_ADDRESS_SOFT"),
+        ("ONSALE_GUESTS_PER_ADDRESS", "-1", "ONSALE_GUESTS_PER_ADDRESS"),
         ("ONSALE_API_PORT", "0", "ONSALE_API_PORT"),
         ("ONSALE_CONTROL_PORT", "0", "ONSALE_CONTROL_PORT"),
         ("ONSALE_API_PORT", "65536", "ONSALE_API_PORT"),
@@ -140,7 +141,7 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: str, says: str) -> N
         ("ONSALE_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,192.0.2.1"),
         ("ONSALE_DOOR_DIFFICULTY", "0"),
         ("ONSALE_DOOR_ADDRESS_HARD", "0"),
-        ("ONSALE_DOOR_EMAIL_HARD", "0"),
+        ("ONSALE_CHALLENGES_PER_BUYER", "0"),
         ("ONSALE_GUESTS_PER_ADDRESS", "0"),
         ("ONSALE_LIVE_SOCKETS_OF_ONE_MAX", "0"),
         ("ONSALE_API_METRICS_PORT", "0"),

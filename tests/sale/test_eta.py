@@ -82,6 +82,7 @@ class Line:
     def state(self) -> QueueState:
         return QueueState(
             queue=self.queue,
+            packed=(b"", b""),
             paused=False,
             now_ms=self.now_ms,
             wall_ms=self.now_ms,

@@ -124,7 +124,7 @@ OF_THE_PUBLISHER = {"publish", "republish"}  # their input is made by engine.sto
 
 def test_no_command_is_forgotten() -> None:
     # which are tested beside their bindings
-    elsewhere = {"remember", "lease_take", "lease_release", "edge_report", "budget_take"}
+    elsewhere = {"ticket_use", "lease_take", "lease_release", "edge_report", "budget_take"}
     assert set(CASES) == set(scripts.SCRIPTS) - elsewhere - WITHOUT_INPUT - OF_THE_PUBLISHER
 
 

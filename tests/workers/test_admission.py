@@ -504,7 +504,8 @@ async def test_a_slow_edge_slows_the_line(hall: Hall, admission: Admission) -> N
     await step(hall, admission, 10)
     ended = await hall.state()
     calls = ended.queue.served - began.queue.served
-    assert 1 <= calls <= 5 * (ended.now_ms - began.now_ms) / 1_000 + 1
+    a_second = 5  # what may be made up for after a delay
+    assert 1 <= calls <= 5 * (ended.now_ms - began.now_ms) / 1_000 + a_second + 1
 
 
 async def test_without_an_edge_one_is_called_at_a_time(hall: Hall, admission: Admission) -> None:

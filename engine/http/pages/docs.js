@@ -256,7 +256,7 @@ function filter() {
 }
 
 async function newGuest() {
-  const answer = await fetch("/v1/guests", { method: "POST", headers: { "Idempotency-Key": randomKey() } });
+  const answer = await fetch("/v1/guests", { method: "POST" });
   const body = await answer.json();
   at("token").value = answer.ok ? body.token : body.detail;
 }

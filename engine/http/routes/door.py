@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.errors import OccurrenceUnknownError
+from engine.core.errors import OccurrenceUnknownError, OverloadedError, TooManyRequestsError
 from engine.core.proof_of_work import Challenge
 from engine.http import door
 from engine.http.route import Answer, Route
@@ -19,11 +19,11 @@ ROUTES: tuple[Route, ...] = (
             "An ALTCHA challenge (PoW v2, altcha.org): its widget and its libraries solve it. "
             "Send the result, base 64 of the JSON `{challenge, solution}`, as `challenge` when you "
             "join. It is for this buyer and this occurrence, for 20 minutes; while very many "
-            "people join, a challenge takes more work."
+            "people join, a challenge takes more work. A buyer is given so many, and a network."
         ),
         handler=door.read_challenge,
         buyer=True,
-        errors=(OccurrenceUnknownError,),
+        errors=(OccurrenceUnknownError, OverloadedError, TooManyRequestsError),
         answers={200: Answer(description="A challenge, new each time.", body=Challenge)},
     ),
 )

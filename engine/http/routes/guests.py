@@ -14,11 +14,13 @@ ROUTES: tuple[Route, ...] = (
         name="create_guest",
         tag="Guests",
         summary="Get a token",
-        description="The token is the buyer: it is needed for holds and orders.",
+        description=(
+            "The token is the buyer: it is needed for holds and orders. Every request makes a new "
+            "guest, one that is repeated too; an `Idempotency-Key` does not count here."
+        ),
         handler=guests.create_guest,
         body=GuestRequest,
         body_optional=True,
-        idempotency="required",
         errors=(OverloadedError, TooManyRequestsError),
         answers={201: Answer(description="A token, valid for a day.", body=GuestView)},
     ),

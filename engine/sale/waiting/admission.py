@@ -1,9 +1,10 @@
 """How fast the line moves: a controller that is given what is seen and says how many to call.
 
 Pure: no clock, no I/O. Three things bound the rate, and the least of them counts:
-what the operator set, how the edge and the payments are doing (halved while they
-suffer, raised gently when they are well), and how much of the stock is spoken
-for by those who were called before. The cap bounds how many may be inside.
+what the operator set, how those inside are served and their payments are doing
+(halved while they suffer, raised gently when they are well), and how much of the
+stock is spoken for by those who were called before. The cap bounds how many may
+be inside. docs/adr/0016 says what may steer a line, and what may not.
 """
 
 from __future__ import annotations
@@ -35,15 +36,18 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
 HOLD_US_MAX: Final = 250_000  # a hold takes some 2 ms; who waits longer than this presses again
 CHECKOUT_US_MAX: Final = 5_000_000  # the provider's own time is in it: half a second as a rule
-LAG_US_MAX: Final = 50_000  # on average: the loop is behind with everything
+LAG_US_MAX: Final = 50_000  # every other time: the loop is behind with everything
 _CALM: Final = 0.6  # of these; above it the rate is not raised
 FAILURES_MAX: Final = 0.2  # of the requests that needed the provider
-_PAYMENTS_MIN: Final = 3  # fewer say nothing
+_FAILURES_MIN: Final = 3  # fewer say nothing: the payment of one or two buyers may be a poor one
 
 CUT: Final = 0.5
 CUT_EVERY_S: Final = 3.0  # the pulse shows some 3 s: what a cut has done is seen only then
 RISE_A_S: Final = 0.05  # of the operator's rate: from the least to all of it in 20 s
 SHARE_MIN: Final = 0.02  # of the operator's rate
+# The same while only the loop is late: anybody can make it late, and fewer people inside help
+# little then. Where those inside make it late, their holds are slow, too.
+LAG_SHARE_MIN: Final = 0.5
 
 TRICKLE_MILLI: Final = 100  # one in 10 s: as slow as it goes while anything can be had
 _STOCK_S: Final = 3.0  # in which the room that the stock leaves is used up
@@ -55,7 +59,11 @@ _CATCH_UP: Final = 2  # times the even step is called at once at most, after a d
 
 
 class Edge(msgspec.Struct, kw_only=True, frozen=True, gc=False):
-    """How the serving processes are: the slowest of them, and all payments together."""
+    """How the serving processes are as most of them say (:mod:`engine.sale.waiting.edge`).
+
+    ``hold_us``, ``checkout_us``: of the middle one of those inside. ``payments``: buyers who
+    needed the provider, ``failures`` of them had no answer.
+    """
 
     hold_us: int = 0
     checkout_us: int = 0
@@ -65,15 +73,18 @@ class Edge(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 
     @property
     def strain(self) -> float:
-        """The worst of the latencies as a share of what is allowed; above 1 it is too slow."""
-        return max(
-            self.hold_us / HOLD_US_MAX, self.checkout_us / CHECKOUT_US_MAX, self.lag_us / LAG_US_MAX
-        )
+        """The worse of the latencies as a share of what is allowed; above 1 it is too slow."""
+        return max(self.hold_us / HOLD_US_MAX, self.checkout_us / CHECKOUT_US_MAX)
+
+    @property
+    def lag(self) -> float:
+        """The loop's lag as a share of what is allowed."""
+        return self.lag_us / LAG_US_MAX
 
     @property
     def failing(self) -> bool:
         """Whether payments fail more than they may."""
-        enough = self.payments >= _PAYMENTS_MIN
+        enough = self.failures >= _FAILURES_MIN
         return enough and self.failures > FAILURES_MAX * self.payments
 
 
@@ -150,13 +161,22 @@ class Controller:
             return
         if edge.failing or edge.strain > 1:
             self._strained = "payments_failing" if edge.failing else "edge_slow"
-            if now_s - self._cut_s >= CUT_EVERY_S:
-                self._cut_s = now_s
-                self.share = max(self.share * CUT, SHARE_MIN)
+            self._cut(now_s, SHARE_MIN)
+        elif edge.lag > 1 and self.share > LAG_SHARE_MIN:
+            self._strained = "edge_slow"
+            self._cut(now_s, LAG_SHARE_MIN)
         elif edge.strain <= _CALM:
-            self._strained = "recovering"
-            # after a long silence nothing is known either: no more than a cut is made good
-            self.share = min(self.share + RISE_A_S * min(elapsed_s, CUT_EVERY_S), 1.0)
+            most = 1.0 if edge.lag <= _CALM else LAG_SHARE_MIN
+            if self.share < most:
+                self._strained = "recovering"
+                # after a long silence nothing is known either: no more than a cut is made good
+                rise = RISE_A_S * min(elapsed_s, CUT_EVERY_S)
+                self.share = min(self.share + rise, most)
+
+    def _cut(self, now_s: float, least: float) -> None:
+        if now_s - self._cut_s >= CUT_EVERY_S:
+            self._cut_s = now_s
+            self.share = max(self.share * CUT, least)
 
 
 def _gate(seen: Observation) -> Reason | None:

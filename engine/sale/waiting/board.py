@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
 from functools import cached_property
 
 import msgspec
@@ -13,6 +10,7 @@ from redis.exceptions import RedisError
 
 from engine.core import draw
 from engine.core.errors import StoreUnavailableError
+from engine.core.proof_of_work import JoinRate
 from engine.core.times import rfc3339
 from engine.core.waiting import Queue
 from engine.sale.occurrences import Occurrences, Published
@@ -26,8 +24,6 @@ from engine.store import waiting
 from engine.store.waiting import QueueState
 
 _PLACES_STEP_MS = 2_000  # joining alone is told so seldom: it concerns nobody who waits
-_BOARDS_MAX = 256
-_AGE_S_MAX = 1.0  # of a board that an answer may still be made of, while the next is read
 
 _encoder = msgspec.json.Encoder()
 
@@ -39,6 +35,7 @@ class Board:
     ``held``: in carts, ``sold``. While nothing can be had they are those of ``on_sale_ms``, the
     moment from which on something can. ``wall_ms``: the store's clock. ``changes_ms``: when the
     clock changes what can be had.
+    ``joins_per_s``: joins within all soft budgets, lately.
     """
 
     def __init__(
@@ -49,11 +46,13 @@ class Board:
         key: bytes | None,
         supply: Supply,
         pace: Pace,
+        joins_per_s: float,
         serving: ServingView,
     ) -> None:
         self.occurrence = published.snapshot.occurrence
         self.published = published
         self.queue: Queue = state.queue
+        self.packed = state.packed
         self.paused = state.paused
         self.called = state.called
         self.now_ms = state.now_ms
@@ -62,6 +61,7 @@ class Board:
         self.held, self.sold = supply.held, supply.sold
         self.on_sale_ms, self.changes_ms = supply.on_sale_ms, supply.changes_ms
         self.pace = pace
+        self.joins_per_s = joins_per_s
         self.most_calls_per_s = state.queue.rate * 1000 / state.queue.rate_ms
         self.serving = serving
         self._key = key
@@ -150,7 +150,7 @@ class Board:
         return self.called + max(self.queue.inside - carts, 0)
 
 
-class _Reader:
+class BoardReader:
     """Reads the board of one occurrence; its owner never asks twice at once."""
 
     def __init__(self, client: Redis, occurrences: Occurrences, occurrence: str) -> None:
@@ -159,9 +159,11 @@ class _Reader:
         self._occurrence = occurrence
         self._key: bytes | None = None
         self._pace = PaceMeter()
+        self._joined = JoinRate()
         self._places, self._places_at = 0, 0
 
     async def __call__(self) -> Board:
+        """Return the line as it is now. Raises ``OccurrenceUnknownError`` and the like."""
         published = await self._occurrences.get(self._occurrence)
         shard, snapshot = published.shard, published.snapshot
         try:
@@ -185,6 +187,7 @@ class _Reader:
             key=self._key,
             supply=offered,
             pace=pace,
+            joins_per_s=self._joined.see(state.queue.joined, state.wall_ms / 1000),
             serving=self._serving(published, state, offered, pace),
         )
 
@@ -241,97 +244,3 @@ def _line_state(state: QueueState, ends_at: int, *, drawn: bool) -> LineState:
     if queue.phase == "planned" or not drawn:
         return "pre-queue"
     return "paused" if state.paused else "open"
-
-
-class _Kept:
-    """The last board of an occurrence, and the reading of the next one.
-
-    ``read_at``, ``changes_at``: monotonic s; a board is not told any more when the clock has
-    changed what can be had.
-    """
-
-    __slots__ = ("board", "changes_at", "read", "read_at", "reading")
-
-    def __init__(self, read: _Reader) -> None:
-        self.read = read
-        self.board: Board | None = None
-        self.read_at = 0.0
-        self.changes_at = math.inf
-        self.reading: asyncio.Task[Board] | None = None
-
-
-def _looked_at(task: asyncio.Task[Board]) -> None:
-    """Note a failed reading as seen: whoever waits is told, and nobody may wait."""
-    if not task.cancelled():
-        task.exception()
-
-
-class Boards:
-    """The boards of a process; each is read at most once an ``interval_s``, whoever asks."""
-
-    def __init__(self, client: Redis, occurrences: Occurrences, interval_s: float) -> None:
-        self._client = client
-        self._occurrences = occurrences
-        self._interval_s = interval_s
-        self._kept: dict[str, _Kept] = {}
-
-    def at_hand(self, occurrence: str) -> Board | None:
-        """Return the board of this moment or the one before: the hot path's look-up.
-
-        When it is not fresh any more the next one is read meanwhile.
-        """
-        kept = self._kept.get(occurrence)
-        if kept is None:
-            return None
-        now_s = time.monotonic()
-        age_s = now_s - kept.read_at
-        if age_s >= self._interval_s or now_s >= kept.changes_at:
-            self._reading(kept)
-            if age_s >= _AGE_S_MAX or now_s >= kept.changes_at:
-                return None
-        return kept.board
-
-    async def get(self, occurrence: str, *, newest: bool = False) -> Board:
-        """Return the board, not older than the interval; ``newest``: read now.
-
-        Raises ``OccurrenceUnknownError``, ``StoreUnavailableError``.
-        """
-        kept = self._kept.get(occurrence)
-        if kept is None:
-            await self._occurrences.get(occurrence)  # what is not published is not kept
-            if len(self._kept) >= _BOARDS_MAX:
-                self._kept.clear()
-            kept = self._kept.setdefault(
-                occurrence, _Kept(_Reader(self._client, self._occurrences, occurrence))
-            )
-        if kept.board is not None and not newest and self._is_fresh(kept):
-            return kept.board
-        return await asyncio.shield(self._reading(kept))
-
-    def _is_fresh(self, kept: _Kept) -> bool:
-        now_s = time.monotonic()
-        return now_s - kept.read_at < self._interval_s and now_s < kept.changes_at
-
-    def _reading(self, kept: _Kept) -> asyncio.Task[Board]:
-        if kept.reading is None:
-            kept.reading = asyncio.create_task(self._read(kept))
-            kept.reading.add_done_callback(_looked_at)
-        return kept.reading
-
-    async def _read(self, kept: _Kept) -> Board:
-        try:
-            began = time.monotonic()
-            kept.board = board = await kept.read()
-            kept.read_at = time.monotonic()
-            changes_in_ms = (
-                math.inf if board.changes_ms is None else board.changes_ms - board.wall_ms
-            )
-            kept.changes_at = began + changes_in_ms / 1000
-            return board
-        finally:
-            kept.reading = None
-
-    async def stop(self) -> None:
-        """Wait for readings that are under way."""
-        readings = [kept.reading for kept in self._kept.values() if kept.reading is not None]
-        await asyncio.gather(*readings, return_exceptions=True)

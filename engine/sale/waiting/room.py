@@ -26,7 +26,8 @@ from engine.core.errors import (
 from engine.core.times import rfc3339
 from engine.core.waiting import Queue
 from engine.sale.occurrences import Occurrences, Published
-from engine.sale.waiting.board import Board, Boards
+from engine.sale.waiting.board import Board
+from engine.sale.waiting.boards import Boards
 from engine.sale.waiting.budgets import Budget
 from engine.sale.waiting.handover import Remaining, remaining
 from engine.sale.waiting.views import DrawView, QueueView, draw_view, place_view
@@ -60,12 +61,18 @@ class WaitingRoom:
     """
 
     def __init__(
-        self, commands: Commands, occurrences: Occurrences, client: Redis, interval_s: float
+        self,
+        commands: Commands,
+        occurrences: Occurrences,
+        client: Redis,
+        *,
+        interval_s: float,
+        boards_max: int,
     ) -> None:
         self._commands = commands
         self._occurrences = occurrences
         self._client = client
-        self.boards = Boards(client, occurrences, interval_s)
+        self.boards = Boards(client, occurrences, interval_s, boards_max)
 
     async def stop(self) -> None:
         """Let readings that are under way end."""
