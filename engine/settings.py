@@ -15,6 +15,7 @@ from typing import Any, Self
 from engine.core.addresses import Proxies
 
 _DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused in production
+_HOLD_PAUSE_MAX_S = 86_400  # a day is a ban
 _SECRET_LENGTH_MIN = 32  # HS256 keys shorter than the digest weaken it (RFC 7518, 3.2)
 
 
@@ -59,6 +60,15 @@ class Settings:
     # The same of a guest's e-mail: a person has one place, and may give it up once by mistake
     door_email_soft: int = 2
     door_email_hard: int = 10
+    # Who holds tickets and does not buy them waits before the next hold (docs/adr/0011): so many
+    # seconds after the second such hold or unpaid order, four times as long after each further one,
+    # at most hold_pause_max_s; 0: nobody waits. A purchase ends it, an hour forgets half of it.
+    hold_pause_s: int = 60
+    hold_pause_max_s: int = 3_600
+    # So many of the guests of one network (/24 of IPv4, /48 of IPv6), and four for each of its
+    # purchases, before all of it waits for what is short; 0: no network waits. A household and a
+    # small company stay below it, a program with free guests is beyond it in its first round.
+    hold_network_free: int = 20
     # Requests a script call, and nearly so a flush: bounds how long one holds Valkey (0.5 ms), and
     # leaves enough for the next flush meanwhile (docs/adr/0005)
     batch_size_max: int = 64
@@ -110,6 +120,9 @@ class Settings:
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise SettingsError(f"{variable(field.name)}={value} must be above 0")
         self._validate_door()
+        for name in ("hold_pause_s", "hold_pause_max_s"):
+            if getattr(self, name) > _HOLD_PAUSE_MAX_S:
+                raise SettingsError(f"{variable(name)} must be at most {_HOLD_PAUSE_MAX_S}")
         if self.environment == "production":
             for name in _SECRETS:
                 value = getattr(self, name)
@@ -145,6 +158,8 @@ _MAY_BE_ZERO = {
     "door_difficulty",
     "door_address_hard",
     "door_email_hard",
+    "hold_pause_s",
+    "hold_network_free",
 }
 _UNPREFIXED = {
     "redis_url",

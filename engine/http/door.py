@@ -20,6 +20,7 @@ from engine.core.tokens import Claims
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.state import SALE
+from engine.sale.networks import network_name
 from engine.sale.occurrences import Published
 from engine.sale.waiting.budgets import (
     GUESTS,
@@ -85,6 +86,11 @@ class Door:
         budget = address_budget(self._budget_key, GUESTS, address, limit, limit)
         if budget is not None:
             await take_budget(batcher, budget.name, budget.hard, WINDOW_MS)
+
+
+    def network(self, address: str | None) -> str | None:
+        """Return the name of the address's network, for a guest's token."""
+        return network_name(self._budget_key, address)
 
 
 DOOR = web.AppKey("door", Door)

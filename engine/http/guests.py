@@ -30,8 +30,10 @@ async def create_guest(call: Call) -> web.Response:
     request: GuestRequest = call.body
     key = call.required_key
     # first of all: whoever is over the budget leaves nothing in the store
-    await app[DOOR].take_guest(app[SALE].crowd, client_address(call.request))
-    claims = signer.guest(request.email, settings.guest_token_ttl_s)
+    address = client_address(call.request)
+    await app[DOOR].take_guest(app[SALE].crowd, address)
+    network = app[DOOR].network(address)
+    claims = signer.guest(request.email, settings.guest_token_ttl_s, network)
     kept = await remember(
         app[SALE].crowd,
         "guest",

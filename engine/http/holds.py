@@ -12,7 +12,7 @@ from engine.http.state import SALE
 async def create_hold(call: Call) -> web.Response:
     """Hold all lines, or none."""
     view = await call.request.app[SALE].holds.acquire(
-        call.buyer, call.path("occurrence"), call.body, call.required_key
+        call.buyer, call.path("occurrence"), call.body, call.required_key, call.network
     )
     return answer(view, status=201)
 

@@ -1,3 +1,5 @@
+-- @include "gate"
+-- @include "rules"
 -- Take stock for the lines of a hold: all of them, or none with every failing line named.
 
 -- The open tier with room for n: its index from 0; or nil and how many the best of them has left
@@ -61,7 +63,7 @@ local function take_best(kind, n, split)
 end
 
 -- Take one line {type, quantity, seats, split}. `mine` and `all`: tickets of the type and of all
--- types that the hold has so far; `alone`: no other line comes. Returns the new line of the hold, or nil and the reason.
+-- types that the hold has so far; `alone`: nothing else is asked for. Returns the new line of the hold, or nil and the reason.
 local function take_line(line, buyer, mine, all, alone)
   local index, n = line[1], line[2]
   local kind = type_of(index)
@@ -130,7 +132,7 @@ end
 -- Take all of `wanted` on top of `lines` (a list that may be changed). Returns the failures:
 -- {index from 0, code, ...} each, or nil: all is taken. The caller undoes what failed.
 -- The buyer's counts are raised as lines are taken; the caller restores them when it undoes.
-local function take(wanted, lines, buyer)
+local function take(wanted, lines, buyer, alone)
   local failures
   local mine, all = {}, 0
   for i = 1, #lines do
@@ -139,7 +141,7 @@ local function take(wanted, lines, buyer)
   end
   for i = 1, #wanted do
     local index = wanted[i][1]
-    local line, reason = take_line(wanted[i], buyer, mine[index] or 0, all, #wanted == 1)
+    local line, reason = take_line(wanted[i], buyer, mine[index] or 0, all, alone)
     if line then
       mine[index], all = (mine[index] or 0) + line.quantity, all + line.quantity
       merge(lines, line)
@@ -147,15 +149,6 @@ local function take(wanted, lines, buyer)
       failures = failures or {}
       table.insert(reason, 1, i - 1)
       failures[#failures + 1] = reason
-    end
-  end
-  if not failures then
-    for i = 1, #wanted do
-      local least = type_of(wanted[i][1]).min
-      if mine[wanted[i][1]] < least then
-        failures = failures or {}
-        failures[#failures + 1] = { i - 1, LINE_MIN, least }
-      end
     end
   end
   return failures
@@ -179,20 +172,25 @@ end
 local SWEEP_WHEN_SHORT = 20 -- expired holds to let go of when stock is short
 local swept = false
 
--- take(), undone when a line fails; tried once more after expired holds were let go of.
--- `prepare` (may be nil) makes room first and says what fails. Returns the lines, or nil and the failures.
-local function take_or_undo(wanted, lines, buyer, prepare)
+-- The one way from free to held: take `wanted` for the buyer on top of `lines`, or change nothing. Tried once
+-- more after expired holds were let go of. Returns the lines, or nil and the answer that refuses.
+-- `budget` (may be nil): see gate.lua. `removed` (may be nil): what goes back first, by make_room(lines):
+-- it returns the lines that are left, and what fails.
+local function take_or_undo(wanted, lines, buyer, budget, removed, make_room)
+  local refused = #wanted > 0 and refusal(buyer, wanted, budget)
+  if refused then return nil, refused end
   -- a single line is taken whole or not at all: there is nothing to undo
-  local undoable = prepare or #wanted > 1 or wanted[1][4]
+  local undoable = removed or #wanted > 1 or wanted[1][4]
   local counts = undoable and copy(buyer.counts)
   local failures
   for _ = 1, 2 do
     if undoable then savepoint() end
     local taken = copy(lines)
     failures = nil
-    if prepare then taken, failures = prepare(taken) end
-    if not failures then failures = take(wanted, taken, buyer) end
-    if not failures then
+    if removed then taken, failures = make_room(taken) end
+    if not failures then failures = take(wanted, taken, buyer, not undoable) end
+    if not failures and undoable then failures = below_minimum(taken, wanted, removed) end
+    if not failures and #taken > 0 then
       keep()
       return taken
     end
@@ -200,10 +198,11 @@ local function take_or_undo(wanted, lines, buyer, prepare)
       undo()
       buyer.counts = copy(counts)
     end
+    if not failures then return nil, { HOLD_EMPTY } end
     if swept or not wants_stock(failures) then break end
     swept = true
     local _, ended = sweep(SWEEP_WHEN_SHORT)
     if ended == 0 then break end
   end
-  return nil, failures
+  return nil, { LINES, failures }
 end
