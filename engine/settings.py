@@ -16,6 +16,7 @@ from engine.core.addresses import Proxies
 
 _DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused in production
 _HOLD_PAUSE_MAX_S = 86_400  # a day is a ban
+_HOLD_NETWORK_FREE_MAX = 1_000_000_000  # more is the same as 0: no network waits
 _SECRET_LENGTH_MIN = 32  # HS256 keys shorter than the digest weaken it (RFC 7518, 3.2)
 
 
@@ -120,9 +121,7 @@ class Settings:
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise SettingsError(f"{variable(field.name)}={value} must be above 0")
         self._validate_door()
-        for name in ("hold_pause_s", "hold_pause_max_s"):
-            if getattr(self, name) > _HOLD_PAUSE_MAX_S:
-                raise SettingsError(f"{variable(name)} must be at most {_HOLD_PAUSE_MAX_S}")
+        self._validate_pauses()
         if self.environment == "production":
             for name in _SECRETS:
                 value = getattr(self, name)
@@ -130,6 +129,15 @@ class Settings:
                     raise SettingsError(
                         f"set {variable(name)}: production refuses the development value"
                     )
+
+    def _validate_pauses(self) -> None:
+        for name in ("hold_pause_s", "hold_pause_max_s"):
+            if getattr(self, name) > _HOLD_PAUSE_MAX_S:
+                raise SettingsError(f"{variable(name)} must be at most {_HOLD_PAUSE_MAX_S}")
+        if self.hold_network_free > _HOLD_NETWORK_FREE_MAX:
+            raise SettingsError(
+                f"{variable('hold_network_free')} must be at most {_HOLD_NETWORK_FREE_MAX}"
+            )
 
     def _validate_door(self) -> None:
         for kind in ("address", "email"):

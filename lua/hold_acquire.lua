@@ -4,7 +4,7 @@
 -- ARGV[1]  msgpack list of {buyer, hold, key, body, lines, budget}
 --          key, body: 16-byte digests of the idempotency key and of the request's body
 --          lines: {{type, quantity, seats {section, position, ...} or false, split}, ...}
---          budget: {network, pause_ms, pause_ms_max, network_free} (includes/unused.lua); nil or false: none
+--          budget: how long who holds and does not buy waits (includes/unused.lua); nil: nobody does
 -- Answers  {OK, hold, now, wall}  hold: packed document; now: sale-clock ms, wall: wall-clock ms
 --          INVALID, NOT_PUBLISHED, NOT_ON_SALE, PAUSED, NOT_INSIDE, KEY_REUSED
 --          {HOLD_EXISTS, id}  {LINES, {{line, code, ...}, ...}}  {HOLD_PAUSE, ms, 'buyer' | 'network'}
@@ -36,7 +36,7 @@ local function acquire(request)
   }
   local packed = cmsgpack.pack(hold)
   put_hold(buyer, packed)
-  if budget and budget[1] ~= '' then buyer.network = budget[1] end
+  if budget and has_network(budget) and is_short(lines) then buyer.budget = budget end
   remember(buyer, key, body, '')
   put_document(buyer_key(buyer_id), buyer)
   set_due('h' .. buyer_id, hold.expires)

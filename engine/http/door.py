@@ -87,7 +87,6 @@ class Door:
         if budget is not None:
             await take_budget(batcher, budget.name, budget.hard, WINDOW_MS)
 
-
     def network(self, address: str | None) -> str | None:
         """Return the name of the address's network, for a guest's token."""
         return network_name(self._budget_key, address)

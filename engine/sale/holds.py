@@ -19,6 +19,7 @@ from engine.settings import Settings
 from engine.store.codes import Code
 from engine.store.commands import Commands
 from engine.store.lane import Receiver
+from engine.store.packing import packed_limits
 
 _decode = msgspec.msgpack.Decoder(Hold).decode
 
@@ -33,11 +34,13 @@ class Holds:
         backlog: Backlog,
         settings: Settings,
     ) -> None:
-        self._pauses = (
-            settings.hold_pause_s * 1000,
-            settings.hold_pause_max_s * 1000,
-            settings.hold_network_free,
-        )
+        self._limits: bytes | None = None
+        if settings.hold_pause_s:
+            self._limits = packed_limits(
+                settings.hold_pause_s * 1000,
+                settings.hold_pause_max_s * 1000,
+                settings.hold_network_free,
+            )
         self._commands = commands
         self._occurrences = occurrences
         self._backlog = backlog
@@ -55,8 +58,9 @@ class Holds:
         ``network``: that the buyer is of, as :func:`engine.sale.networks.network_name` names it.
 
         Raises ``LinesUnavailableError`` (every failing line named), ``HoldExistsError``,
-        ``HoldPauseError``, ``NotInsideError``, ``NotOnSaleError``, ``SalePausedError``, ``IdempotencyMismatchError``,
-        ``BacklogFullError``, ``OverloadedError``, ``StoreUnavailableError``.
+        ``HoldPauseError``, ``NotInsideError``, ``NotOnSaleError``, ``SalePausedError``,
+        ``IdempotencyMismatchError``, ``BacklogFullError``, ``OverloadedError``,
+        ``StoreUnavailableError``.
         """
         published = await self._occurrences.get(occurrence)
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -74,6 +78,9 @@ class Holds:
     ) -> None:
         """Ask for a hold; what the receiver is given is for :meth:`view`. See :meth:`acquire`."""
         self._backlog.check()
+        budget = self._limits
+        if budget and network:
+            budget += bytes.fromhex(network)
         self._commands.acquire_for(
             receiver,
             published.place,
@@ -82,7 +89,7 @@ class Holds:
             idempotency.key_digest,
             idempotency.body_digest,
             wanted_lines(published, request.lines),
-            (network or "", *self._pauses) if self._pauses[0] else None,
+            budget,
         )
 
     @staticmethod

@@ -39,9 +39,9 @@ class Commands:
         key: bytes,
         body: bytes,
         lines: Lines,
-        budget: Sequence[Any] | None = None,
+        budget: bytes | None = None,
     ) -> Answer:
-        """Make a hold. ``budget``: (network, pause_ms, pause_ms_max, network_free); None: none."""
+        """Make a hold. ``budget``: packed limits, then the network; None: nobody waits."""
         return self._submit("hold_acquire", place, (buyer, hold, key, body, lines, budget))
 
     def acquire_for(
@@ -53,7 +53,7 @@ class Commands:
         key: bytes,
         body: bytes,
         lines: Lines,
-        budget: Sequence[Any] | None,
+        budget: bytes | None,
     ) -> None:
         """Make a hold, and give the answer to the receiver: the hot path's way."""
         request = (buyer, hold, key, body, lines, budget)

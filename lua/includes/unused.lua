@@ -4,10 +4,13 @@
 --
 -- A try is a hold that ended without an order: the part of a hold's time that it lasted, at most 1.
 -- An order is a whole one from its placing on. Tries fade: half of them are forgotten in an hour.
--- buyer.unused   {tries, sale-clock ms of the last}; a purchase forgets them all
--- buyer.network  the network that the buyer is of, 16 hex digits, if it is known
+-- budget        what a request for a hold says, in 12 bytes: pause_ms, pause_ms_max, network_free (big-endian,
+--               32 bits each), and 8 bytes of the buyer's network, if it is known. A string, not a table: each
+--               hold brings one, and few are looked into.
+-- buyer.budget  that of the last hold of stock that was short, if it had a network: only such holds are counted
+--               by network, so that the many of a good hour cost nothing
+-- buyer.unused  {tries, sale-clock ms of the last}; a purchase forgets them all
 -- P:unused:<network>  packed {tries, purchases, both as of this sale-clock ms, sale-clock ms of the last try}
--- budget         what a request for a hold says: {network or '', pause_ms, pause_ms_max, network_free}
 local HALF_LIFE_MS = 3600000
 local NETWORK_KEPT_MS = 6 * HALF_LIFE_MS -- of the wall clock; what is left by then is nothing
 local TRY_MIN = 0.05    -- a hold that is let go of at once, and made again, is not free either
@@ -16,15 +19,20 @@ local GROWTH = 4        -- of the pause, with each further try
 local PER_PURCHASE = 4  -- tries for each purchase that are usual: four of five carts are abandoned
 local SHORT = 4         -- stock is short when less than one part of so many is free
 
-local networks, networks_changed = {}, {}
+local LIMITS_BYTES, NETWORK_BYTES = 12, 8
 
-local function is_network(value)
-  return type(value) == 'string' and (value == '' or (#value == 16 and not string.find(value, '[^0-9a-f]')))
+local networks, networks_changed = {}, {} -- by the budgets' last 8 bytes
+
+local function has_network(budget)
+  return #budget == LIMITS_BYTES + NETWORK_BYTES
 end
 
 local function is_budget(budget)
-  return type(budget) == 'table' and is_network(budget[1]) and is_count(budget[2], 86400000)
-    and is_count(budget[3], 86400000) and is_index(budget[4], 1e9)
+  return type(budget) == 'string' and (#budget == LIMITS_BYTES or has_network(budget))
+end
+
+local function network_key(name)
+  return P .. ':unused:' .. string.gsub(name, '.', function(char) return string.format('%02x', string.byte(char)) end)
 end
 
 local function faded(n, since, at)
@@ -34,15 +42,16 @@ end
 local function network_of(name)
   local found = networks[name]
   if found == nil then
-    local packed = redis.call('GET', P .. ':unused:' .. name)
+    local packed = redis.call('GET', network_key(name))
     found = packed and cmsgpack.unpack(packed) or false
     networks[name] = found
   end
   return found
 end
 
-local function note_network(name, tries, purchases)
-  if not name then return end
+local function note_network(buyer, tries, purchases)
+  if not buyer.budget then return end
+  local name = string.sub(buyer.budget, LIMITS_BYTES + 1)
   local before = network_of(name) or { 0, 0, now, now }
   networks[name] = {
     faded(before[1], before[3], now) + tries, faded(before[2], before[3], now) + purchases,
@@ -62,7 +71,7 @@ local function note_unused_hold(buyer, hold)
   local ended = math.min(now, hold.expires)
   local tries = math.max(TRY_MIN, math.min(1, (ended - hold.created) / conf.hold_ms))
   add_tries(buyer, tries, ended)
-  note_network(buyer.network, tries, 0)
+  note_network(buyer, tries, 0)
 end
 
 -- An order was placed and is not paid yet. The caller puts the buyer.
@@ -73,13 +82,13 @@ end
 -- An order ended unpaid: the pause begins again, as its stock comes free now. The caller puts the buyer.
 local function note_unused_order(buyer)
   add_tries(buyer, 0, now)
-  note_network(buyer.network, 1, 0)
+  note_network(buyer, 1, 0)
 end
 
 -- An order is paid, or costs nothing. The caller puts the buyer.
 local function note_purchase(buyer)
   buyer.unused = nil
-  note_network(buyer.network, 0, 1)
+  note_network(buyer, 0, 1)
 end
 
 -- Is one of the lines' stock short, and not gone?
@@ -98,20 +107,21 @@ end
 -- How long the buyer's network waits, ms from now on. Its honest buyers are in it too: so its purchases
 -- count, and it only waits for stock that is short.
 local function network_pause(budget, wanted)
-  local name, free = budget[1], budget[4]
-  local found = name ~= '' and free > 0 and is_short(wanted) and network_of(name)
+  local found = has_network(budget) and is_short(wanted) and network_of(string.sub(budget, LIMITS_BYTES + 1))
   if not found then return 0 end
+  local pause, most, free = struct.unpack('>III', budget)
+  if free == 0 then return 0 end
   local excess = found[1] - free - PER_PURCHASE * found[2]
   if excess <= 0 then return 0 end
-  return found[4] + math.min(budget[3], budget[2] * 2 ^ (excess / free)) - now
+  return found[4] + math.min(most, pause * 2 ^ (excess / free)) - now
 end
 
 -- How long the buyer waits, ms from now on.
 local function buyer_pause(buyer, budget)
   local unused = buyer.unused
   if not unused or unused[1] <= TRIES_FREE then return 0 end
-  local pause = budget[2] * (GROWTH ^ (unused[1] - TRIES_FREE) - 1) / (GROWTH - 1)
-  return unused[2] + math.min(budget[3], pause) - now
+  local pause, most = struct.unpack('>II', budget)
+  return unused[2] + math.min(most, pause * (GROWTH ^ (unused[1] - TRIES_FREE) - 1) / (GROWTH - 1)) - now
 end
 
 -- {HOLD_PAUSE, ms, whose} when the buyer, or their network, must wait before the next hold; or nil.
@@ -123,6 +133,6 @@ end
 
 at_commit[#at_commit + 1] = function()
   for name in pairs(networks_changed) do
-    redis.call('SET', P .. ':unused:' .. name, cmsgpack.pack(networks[name]), 'PX', NETWORK_KEPT_MS)
+    redis.call('SET', network_key(name), cmsgpack.pack(networks[name]), 'PX', NETWORK_KEPT_MS)
   end
 end

@@ -34,8 +34,8 @@ ROUTES: tuple[Route, ...] = (
         summary="Make the order of a hold",
         description=(
             "The answer has what the buyer's client needs to pay; `payment` is null when nothing "
-            "is to be paid, and the order is confirmed already. Prices are those of the hold; the minima "
-            "and maxima of an order are those that are published now, and `lines` counts the hold's."
+            "is to be paid, and the order is confirmed already. Prices are those of the hold; the "
+            "minima and maxima of an order are those that are published now."
         ),
         handler=holds.check_out,
         body=CheckoutRequest,
