@@ -36,7 +36,6 @@ local function acquire(request)
   }
   local packed = cmsgpack.pack(hold)
   put_hold(buyer, packed)
-  if budget and has_network(budget) and is_short(lines) then buyer.budget = budget end
   remember(buyer, key, body, '')
   put_document(buyer_key(buyer_id), buyer)
   set_due('h' .. buyer_id, hold.expires)

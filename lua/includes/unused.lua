@@ -91,44 +91,53 @@ local function note_purchase(buyer)
   note_network(buyer, 0, 1)
 end
 
--- Is one of the lines' stock short, and not gone?
+local short = {} -- by type, as the batch found it
+
+-- Is stock of one of the lines short, and not gone?
 local function is_short(wanted)
   for i = 1, #wanted do
-    local kind = type_of(wanted[i][1])
-    for j = 1, kind and #kind.counters or 0 do
-      local base = kind.counters[j] * 4
-      local free = stock[base + FREE]
-      if free > 0 and free * SHORT < free + stock[base + HELD] + stock[base + SOLD] then return true end
+    local index = wanted[i][1]
+    if short[index] == nil then
+      local kind = type_of(index)
+      short[index] = false
+      for j = 1, kind and #kind.counters or 0 do
+        local base = kind.counters[j] * 4
+        local free = stock[base + FREE]
+        if free > 0 and free * SHORT < free + stock[base + HELD] + stock[base + SOLD] then short[index] = true end
+      end
     end
+    if short[index] then return true end
   end
   return false
 end
 
 -- How long the buyer's network waits, ms from now on. Its honest buyers are in it too: so its purchases
 -- count, and it only waits for stock that is short.
-local function network_pause(budget, wanted)
-  local found = has_network(budget) and is_short(wanted) and network_of(string.sub(budget, LIMITS_BYTES + 1))
-  if not found then return 0 end
+local function network_pause(budget)
+  local found = network_of(string.sub(budget, LIMITS_BYTES + 1))
   local pause, most, free = struct.unpack('>III', budget)
-  if free == 0 then return 0 end
+  if not found or free == 0 then return 0 end
   local excess = found[1] - free - PER_PURCHASE * found[2]
   if excess <= 0 then return 0 end
   return found[4] + math.min(most, pause * 2 ^ (excess / free)) - now
 end
 
 -- How long the buyer waits, ms from now on.
-local function buyer_pause(buyer, budget)
-  local unused = buyer.unused
-  if not unused or unused[1] <= TRIES_FREE then return 0 end
+local function buyer_pause(unused, budget)
+  if unused[1] <= TRIES_FREE then return 0 end
   local pause, most = struct.unpack('>II', budget)
   return unused[2] + math.min(most, pause * (GROWTH ^ (unused[1] - TRIES_FREE) - 1) / (GROWTH - 1)) - now
 end
 
 -- {HOLD_PAUSE, ms, whose} when the buyer, or their network, must wait before the next hold; or nil.
+-- For a buyer without tries and stock that is not short there is nothing to look at.
 local function pause_before(buyer, wanted, budget)
-  local whose, ms = 'buyer', buyer_pause(buyer, budget)
-  if ms <= 0 then whose, ms = 'network', network_pause(budget, wanted) end
-  if ms > 0 then return { HOLD_PAUSE, math.ceil(ms), whose } end
+  local ms = buyer.unused and buyer_pause(buyer.unused, budget) or 0
+  if ms > 0 then return { HOLD_PAUSE, math.ceil(ms), 'buyer' } end
+  if not has_network(budget) or not is_short(wanted) then return nil end
+  buyer.budget = budget
+  ms = network_pause(budget)
+  if ms > 0 then return { HOLD_PAUSE, math.ceil(ms), 'network' } end
 end
 
 at_commit[#at_commit + 1] = function()
