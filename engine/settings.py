@@ -62,14 +62,14 @@ class Settings:
     door_email_soft: int = 2
     door_email_hard: int = 10
     # Who holds tickets and does not buy them waits before the next hold (docs/adr/0011): so many
-    # seconds after the second such hold or unpaid order, four times as long after each further one,
-    # at most hold_pause_max_s; 0: nobody waits. A purchase ends it, an hour forgets half of it.
+    # seconds after the second hold that ran out, four times as long after each further one, at most
+    # hold_pause_max_s; 0: nobody waits. A purchase ends it, an hour forgets half of it.
     hold_pause_s: int = 60
     hold_pause_max_s: int = 3_600
     # So many of the guests of one network (/24 of IPv4, /48 of IPv6), and four for each of its
-    # purchases, before all of it waits for what is short; 0: no network waits. A household and a
-    # small company stay below it, a program with free guests is beyond it in its first round.
-    hold_network_free: int = 20
+    # purchases, before all of it waits for stock of which less than half is free; 0: no network
+    # waits. A household stays below it, a program with free guests is beyond it in a round or two.
+    hold_network_free: int = 10
     # Requests a script call, and nearly so a flush: bounds how long one holds Valkey (0.5 ms), and
     # leaves enough for the next flush meanwhile (docs/adr/0005)
     batch_size_max: int = 64

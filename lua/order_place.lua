@@ -77,7 +77,7 @@ local function place(request)
     move_lines(order.lines, HELD, SOLD)
     return step(order, 'confirmed', 'order.confirmed')
   end
-  note_unpaid_order(buyer)
+  note_unpaid_order(buyer, hold)
   order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
     refund_reason = '', refund_id = '' }
   set_due('o' .. order_id, order.pay_by)

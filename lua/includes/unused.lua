@@ -2,22 +2,24 @@
 -- Stock that was kept and not bought, and how long who kept it waits until the next hold
 -- (docs/adr/0011: reasons and figures).
 --
--- A try is a hold that ended without an order: the part of a hold's time that it lasted, at most 1.
--- An order is a whole one from its placing on. Tries fade: half of them are forgotten in an hour.
+-- Tries are counted by how long they keep stock: 1 is a hold's time. A hold that ends without an order
+-- counts as long as it lasted, an order from its placing on as long as its hold and the whole time to pay
+-- it: a purchase forgets that. Tries fade: half of them are forgotten in an hour.
 -- budget        what a request for a hold says, in 12 bytes: pause_ms, pause_ms_max, network_free (big-endian,
 --               32 bits each), and 8 bytes of the buyer's network, if it is known. A string, not a table: each
 --               hold brings one, and few are looked into.
 -- buyer.budget  that of the last hold of stock that was short, if it had a network: only such holds are counted
 --               by network, so that the many of a good hour cost nothing
--- buyer.unused  {tries, sale-clock ms of the last}; a purchase forgets them all
+-- buyer.unused  {tries, the longest of them, sale-clock ms of the last: they have faded since};
+--               a purchase forgets them all
 -- P:unused:<network>  packed {tries, purchases, both as of this sale-clock ms, sale-clock ms of the last try}
 local HALF_LIFE_MS = 3600000
 local NETWORK_KEPT_MS = 6 * HALF_LIFE_MS -- of the wall clock; what is left by then is nothing
 local TRY_MIN = 0.05    -- a hold that is let go of at once, and made again, is not free either
-local TRIES_FREE = 1    -- everybody may let one cart run out
+local TRIES_FREE = 1    -- everybody may let one cart run out, and more of them when they are short
 local GROWTH = 4        -- of the pause, with each further try
 local PER_PURCHASE = 4  -- tries for each purchase that are usual: four of five carts are abandoned
-local SHORT = 4         -- stock is short when less than one part of so many is free
+local SHORT = 2         -- stock is short when less than one part of so many is free
 
 local LIMITS_BYTES, NETWORK_BYTES = 12, 8
 
@@ -60,29 +62,32 @@ local function note_network(buyer, tries, purchases)
   networks_changed[name] = true
 end
 
+-- at: sale-clock ms at which the stock comes free, or now for an order, whose end begins the pause anew
 local function add_tries(buyer, tries, at)
-  local before = buyer.unused or { 0, at }
-  at = math.max(at, before[2])
-  buyer.unused = { faded(before[1], before[2], at) + tries, at }
+  local before = buyer.unused or { 0, 0, at }
+  at = math.max(at, before[3])
+  buyer.unused = {
+    faded(before[1], before[3], at) + tries, math.max(faded(before[2], before[3], at), tries), at,
+  }
 end
 
 -- A hold ended without an order. The caller puts the buyer.
 local function note_unused_hold(buyer, hold)
   local ended = math.min(now, hold.expires)
-  local tries = math.max(TRY_MIN, math.min(1, (ended - hold.created) / conf.hold_ms))
+  local tries = math.max(TRY_MIN, (ended - hold.created) / conf.hold_ms)
   add_tries(buyer, tries, ended)
   note_network(buyer, tries, 0)
 end
 
--- An order was placed and is not paid yet. The caller puts the buyer.
-local function note_unpaid_order(buyer)
-  add_tries(buyer, 1, now)
+-- An order was made of a hold and is not paid yet. The caller puts the buyer.
+local function note_unpaid_order(buyer, hold)
+  add_tries(buyer, (now - hold.created + conf.pay_ms) / conf.hold_ms, now)
 end
 
 -- An order ended unpaid: the pause begins again, as its stock comes free now. The caller puts the buyer.
 local function note_unused_order(buyer)
   add_tries(buyer, 0, now)
-  note_network(buyer, 1, 0)
+  note_network(buyer, 1 + conf.pay_ms / conf.hold_ms, 0)
 end
 
 -- An order is paid, or costs nothing. The caller puts the buyer.
@@ -91,22 +96,16 @@ local function note_purchase(buyer)
   note_network(buyer, 0, 1)
 end
 
-local short = {} -- by type, as the batch found it
-
--- Is stock of one of the lines short, and not gone?
+-- Is stock of one of the lines short, and not gone? Asked anew each time: one batch can take a house.
 local function is_short(wanted)
   for i = 1, #wanted do
-    local index = wanted[i][1]
-    if short[index] == nil then
-      local kind = type_of(index)
-      short[index] = false
-      for j = 1, kind and #kind.counters or 0 do
-        local base = kind.counters[j] * 4
-        local free = stock[base + FREE]
-        if free > 0 and free * SHORT < free + stock[base + HELD] + stock[base + SOLD] then short[index] = true end
-      end
+    local kind = type_of(wanted[i][1])
+    local counters = kind and kind.counters or {}
+    for j = 1, #counters do
+      local base = counters[j] * 4
+      local free = stock[base + FREE]
+      if free > 0 and free * (SHORT - 1) < stock[base + HELD] + stock[base + SOLD] then return true end
     end
-    if short[index] then return true end
   end
   return false
 end
@@ -122,11 +121,12 @@ local function network_pause(budget)
   return found[4] + math.min(most, pause * 2 ^ (excess / free)) - now
 end
 
--- How long the buyer waits, ms from now on.
+-- How long the buyer waits, ms from now on. One try is free, however long it was.
 local function buyer_pause(unused, budget)
-  if unused[1] <= TRIES_FREE then return 0 end
+  local excess = unused[1] - math.max(TRIES_FREE, unused[2])
+  if excess <= 0 then return 0 end
   local pause, most = struct.unpack('>II', budget)
-  return unused[2] + math.min(most, pause * (GROWTH ^ (unused[1] - TRIES_FREE) - 1) / (GROWTH - 1)) - now
+  return unused[3] + math.min(most, pause * (GROWTH ^ excess - 1) / (GROWTH - 1)) - now
 end
 
 -- {HOLD_PAUSE, ms, whose} when the buyer, or their network, must wait before the next hold; or nil.
