@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold, Order
+from engine.core.documents import Hold, Line
 from engine.core.ids import new_id
 from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
 from engine.store import publication
@@ -229,31 +229,53 @@ STEPS = st.lists(
 MINIMUM, MAXIMUM = {GROUP: 3, SINGLE: 1}, {GROUP: 5, SINGLE: 6}
 
 
+def quantities(lines: list[Line]) -> dict[int, int]:
+    found = {GROUP: 0, SINGLE: 0}
+    for line in lines:
+        found[line.type] += line.quantity
+    return found
+
+
 class Model:
     """What one buyer has, and what the rules say of a step."""
 
     def __init__(self) -> None:
-        self.hold: dict[int, int] | None = None
-        self.bought = {GROUP: 0, SINGLE: 0}
+        self.hold: Hold | None = None
+        self.has = quantities([])
+        self.bought = quantities([])
+
+    def end(self) -> None:
+        self.hold, self.has = None, quantities([])
+
+    def take(self, answer: list[Any], expected: tuple[Code, dict[int, int]]) -> None:
+        """Check an answer, and have what it gives."""
+        assert answer[0] == expected[0], (answer, expected, self.has)
+        if answer[0] == Code.OK:
+            self.hold = msgspec.msgpack.decode(answer[1], type=Hold)
+            self.has = expected[1]
 
     def after(self, add: list[Any], remove: list[Any]) -> tuple[Code, dict[int, int]]:
-        has = dict(self.hold or {GROUP: 0, SINGLE: 0})
+        """What a request is answered, and what the buyer would have."""
+        has = dict(self.has)
         for kind, n in remove:
             if has[kind] < n:
                 return Code.LINES, has
             has[kind] -= n
         for kind, n in add:
             has[kind] += n
-            if has[kind] > MAXIMUM[kind] or sum(has.values()) > 8:
-                return Code.LINES, has
-        every = {kind: has[kind] + self.bought[kind] for kind in has}
-        if add and (every[GROUP] > 5 and any(kind == GROUP for kind, _ in add)):
-            return Code.LINES, has
-        if add and sum(every.values()) > 10:
+        if add and self._above(has, {kind for kind, _ in add}):
             return Code.LINES, has
         if any(0 < has[kind] < MINIMUM[kind] for kind in has):
             return Code.LINES, has
         return (Code.OK if any(has.values()) else Code.HOLD_EMPTY), has
+
+    def _above(self, has: dict[int, int], added: set[int]) -> bool:
+        return (
+            any(has[kind] > MAXIMUM[kind] for kind in added)
+            or sum(has.values()) > 8
+            or (GROUP in added and has[GROUP] + self.bought[GROUP] > 5)
+            or sum(has.values()) + sum(self.bought.values()) > 10
+        )
 
 
 @pytest.mark.timeout(300)
@@ -280,38 +302,35 @@ async def _play(url: str, steps: list[Any]) -> None:
 
 
 async def _steps(house: House, steps: list[Any]) -> None:
-    model, buyer, hold = Model(), new_id(), None
-    for step in steps:
-        name, lines = step[0], [[[k, n, False, False] for k, n in part] for part in step[1:]]
+    model, buyer = Model(), new_id()
+    for name, *parts in steps:
+        lines = [[[kind, n, False, False] for kind, n in part] for part in parts]
         if name == "acquire":
             answer = await house.acquire(*lines[0], buyer=buyer)
-            expected, has = model.after(step[1], [])
-            assert answer[0] == (expected if model.hold is None else Code.HOLD_EXISTS)
-            if answer[0] == Code.OK:
-                model.hold, hold = has, msgspec.msgpack.decode(answer[1], type=Hold)
-        elif hold is None:
-            continue
-        elif name == "change":
-            answer = await change(house, hold, *lines)
-            expected, has = model.after(step[1], step[2])
-            assert answer[0] == expected, (step, model.hold, answer)
-            if answer[0] == Code.OK:
-                model.hold, hold = has, msgspec.msgpack.decode(answer[1], type=Hold)
-        elif name == "extend":
-            answer = await house.commands.extend(house.place, buyer, hold.id, key(), BODY)
-            hold = msgspec.msgpack.decode(answer[1], type=Hold)
-        elif name == "release":
-            await house.commands.release(house.place, buyer, hold.id)
-            model.hold = hold = None
-        else:
-            order = await house.order(hold)
-            assert isinstance(order, Order)
-            for line in order.lines:
-                model.bought[line.type] += line.quantity
-            model.hold = hold = None
+            if model.hold is None:
+                model.take(answer, model.after(parts[0], []))
+            else:
+                assert answer[0] == Code.HOLD_EXISTS
+        elif model.hold is not None:
+            await _step(house, model, name, parts, lines)
         await house.assert_conserved()
-        if hold is not None:
-            found = {GROUP: 0, SINGLE: 0}
-            for line in (await held(house, hold)).lines:
-                found[line.type] += line.quantity
-            assert found == model.hold
+        if model.hold is not None:
+            assert quantities((await held(house, model.hold)).lines) == model.has
+
+
+async def _step(house: House, model: Model, name: str, parts: list[Any], lines: list[Any]) -> None:
+    hold = model.hold
+    assert hold is not None
+    if name == "change":
+        model.take(await change(house, hold, *lines), model.after(*parts))
+    elif name == "extend":
+        answer = await house.commands.extend(house.place, hold.buyer, hold.id, key(), BODY)
+        model.take(answer, (Code.OK, model.has))
+    elif name == "release":
+        await house.commands.release(house.place, hold.buyer, hold.id)
+        model.end()
+    else:
+        order = await house.order(hold)
+        for kind, n in quantities(order.lines).items():
+            model.bought[kind] += n
+        model.end()
