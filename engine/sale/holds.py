@@ -34,13 +34,11 @@ class Holds:
         backlog: Backlog,
         settings: Settings,
     ) -> None:
-        self._limits: bytes | None = None
-        if settings.hold_pause_s:
-            self._limits = packed_limits(
-                settings.hold_pause_s * 1000,
-                settings.hold_pause_max_s * 1000,
-                settings.hold_network_free,
-            )
+        self._limits = packed_limits(
+            settings.hold_pause_s * 1000,
+            settings.hold_pause_max_s * 1000,
+            settings.hold_network_free,
+        )
         self._commands = commands
         self._occurrences = occurrences
         self._backlog = backlog
@@ -79,7 +77,7 @@ class Holds:
         """Ask for a hold; what the receiver is given is for :meth:`view`. See :meth:`acquire`."""
         self._backlog.check()
         budget = self._limits
-        if budget and network:
+        if network is not None:
             budget += bytes.fromhex(network)
         self._commands.acquire_for(
             receiver,

@@ -53,7 +53,7 @@ class Commands:
         key: bytes,
         body: bytes,
         lines: Lines,
-        budget: bytes | None,
+        budget: bytes,
     ) -> None:
         """Make a hold, and give the answer to the receiver: the hot path's way."""
         request = (buyer, hold, key, body, lines, budget)

@@ -268,7 +268,7 @@ async def test_a_repeated_change_is_told_what_it_was_told_before_the_pass_ended(
     buyer = await inside(line)
     assert buyer.hold
     house, used = line.house, key()
-    arguments = (house.place, buyer.name, buyer.hold.id, used, BODY, [ONE], [])
+    arguments: Any = (house.place, buyer.name, buyer.hold.id, used, BODY, [ONE], [])
     first = await house.commands.change(*arguments)
     await line.leave(buyer.name)
     again = await house.commands.change(*arguments)

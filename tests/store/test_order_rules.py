@@ -174,7 +174,7 @@ async def test_a_repeated_change_is_told_what_it_was_told_whatever_the_rules_say
     rules: House,
 ) -> None:
     hold, used = await rules.hold(group(4)), key()
-    arguments = (rules.place, hold.buyer, hold.id, used, BODY, [], [[GROUP, 1, False]])
+    arguments: Any = (rules.place, hold.buyer, hold.id, used, BODY, [], [[GROUP, 1, False]])
     first = await rules.commands.change(*arguments)
     assert first[0] == Code.OK
     await republish(rules, group_min=4)

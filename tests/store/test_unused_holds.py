@@ -145,7 +145,8 @@ DROPPING: list[Dropping] = [by_expiry, by_release, by_cancelling, by_not_paying,
 async def test_the_first_time_costs_nothing_then_the_pause_grows(
     floor: Floor, drop: Dropping
 ) -> None:
-    buyer, pauses = new_id(), []
+    buyer = new_id()
+    pauses: list[int] = []
     while len(pauses) < 6:  # the pause after the last is not looked at
         answer = await floor.try_hold(buyer, PAIR)
         if answer[0] == Code.OK:
