@@ -77,6 +77,15 @@ class Settings:
     # operators with some 1,000 such blocks, each has 300; a fan zone on one line has 3,000.
     door_address_soft: int = 300
     door_address_hard: int = 3_000
+    # Who holds tickets and does not buy them waits before the next hold (docs/adr/0011): so many
+    # seconds after the second hold that ran out, four times as long after each further one, at most
+    # hold_pause_max_s; 0: nobody waits. A purchase ends it, an hour forgets half of it.
+    hold_pause_s: int = 60
+    hold_pause_max_s: int = 3_600
+    # So many of the guests of one network (/24 of IPv4, /48 of IPv6), and four for each of its
+    # purchases, before all of it waits for stock of which less than half is free; 0: no network
+    # waits. A household stays below it, a program with free guests is beyond it in a round or two.
+    hold_network_free: int = 10
     # Requests a script call, and nearly so a flush: bounds how long one holds Valkey (0.5 ms), and
     # leaves enough for the next flush meanwhile (docs/adr/0005)
     batch_size_max: int = 64
@@ -218,6 +227,10 @@ RULES: dict[str, Rule] = {
     "door_address_hard": _MAYBE_PEOPLE,
     "challenges_per_buyer": _MAYBE_PEOPLE,
     "challenges_per_address": _MAYBE_PEOPLE,
+    "hold_pause_s": between(1, 86_400, or_zero=True),
+    "hold_pause_max_s": between(1, 86_400),  # a day is a ban
+    # more is the same as 0: no network waits
+    "hold_network_free": between(1, 1_000_000_000, or_zero=True),
     "batch_size_max": between(1, 1_000),  # of a script call; see lua/README.md
     "batch_queue_max": between(1, 1_000_000),
     "backlog_max": between(1, 100_000_000),

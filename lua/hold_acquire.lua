@@ -1,21 +1,23 @@
 -- Make a hold: all lines, or none with every failing line named.
 --
 -- KEYS[1]  prefix of the occurrence
--- ARGV[1]  msgpack list of {buyer, hold, key, body, lines}
+-- ARGV[1]  msgpack list of {buyer, hold, key, body, lines, budget}
 --          key, body: 16-byte digests of the idempotency key and of the request's body
 --          lines: {{type, quantity, seats {section, position, ...} or false, split}, ...}
+--          budget: how long who holds and does not buy waits (includes/unused.lua); nil: nobody does
 -- Answers  {OK, hold, now, wall}  hold: packed document; now: sale-clock ms, wall: wall-clock ms
 --          INVALID, NOT_PUBLISHED, NOT_ON_SALE, PAUSED, NOT_INSIDE, KEY_REUSED
---          {HOLD_EXISTS, id}  {LINES, {{line, code, ...}, ...}}
+--          {HOLD_EXISTS, id}  {LINES, {{line, code, ...}, ...}}  {HOLD_PAUSE, ms, 'buyer' | 'network'}
 -- Records  none: holds are kept by Redis alone (docs/adr/0001)
 -- @include "batch"
 -- @include "hold"
 -- @include "take"
 
 local function acquire(request)
-  local buyer_id, hold_id, key, body, lines =
-    request[1], request[2], request[3], request[4], request[5]
-  if not (is_id(buyer_id) and is_id(hold_id) and is_digest(key) and is_digest(body) and are_lines(lines, 1)) then
+  local buyer_id, hold_id, key, body, lines, budget =
+    request[1], request[2], request[3], request[4], request[5], request[6] or nil
+  if not (is_id(buyer_id) and is_id(hold_id) and is_digest(key) and is_digest(body) and are_lines(lines, 1)
+      and (budget == nil or is_budget(budget))) then
     return { INVALID }
   end
   local buyer = buyer_of(buyer_id)
@@ -26,11 +28,8 @@ local function acquire(request)
     if other.expires > now then return { HOLD_EXISTS, other.id } end
     end_hold(other, 'expired')
   end
-  if paused then return { PAUSED } end
-  if gated and not is_inside(buyer) then return { NOT_INSIDE } end
-  if wall < conf.from or wall >= conf['until'] then return { NOT_ON_SALE } end
-  local taken, failures = take_or_undo(lines, {}, buyer)
-  if not taken then return { LINES, failures } end
+  local taken, refused = take_or_undo(lines, {}, buyer, budget)
+  if not taken then return refused end
   local hold = {
     id = hold_id, buyer = buyer_id, version = 1, created = now,
     expires = now + math.min(conf.hold_ms, conf.hold_ms_max), lines = taken,

@@ -1,11 +1,13 @@
 -- Add to and take from a hold, together or not at all. Additions give it its full time again
--- (never past its end of ends); what is in it keeps its price.
+-- (never past its end of ends); what is in it keeps its price. What is added needs what a new hold
+-- needs (includes/gate.lua), what is removed needs nothing.
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of {buyer, hold, key, body, add, remove}
 --          key: '' when the change has no idempotency key
 --          add: lines as in hold_acquire; remove: {{type, quantity, seats or false}, ...}
--- Answers  {OK, hold, now, wall}, INVALID, NOT_PUBLISHED, NOT_ON_SALE, PAUSED, KEY_REUSED, HOLD_UNKNOWN, HOLD_EMPTY
+-- Answers  {OK, hold, now, wall}, INVALID, NOT_PUBLISHED, NOT_ON_SALE, PAUSED, NOT_INSIDE, KEY_REUSED,
+--          HOLD_UNKNOWN, HOLD_EMPTY
 --          {HOLD_ENDED, how, order}  {LINES, failures}  (removals count on after the additions)
 -- Records  none
 -- @include "batch"
@@ -63,10 +65,6 @@ local function change(request)
   if before then return answer_again(buyer, before, body) end
   local hold, why = active_hold(buyer_id, hold_id)
   if not hold then return why end
-  if #add > 0 then
-    if paused then return { PAUSED } end
-    if wall < conf.from or wall >= conf['until'] then return { NOT_ON_SALE } end
-  end
   local function make_room(lines)
     local failures
     for i = 1, #remove do
@@ -82,15 +80,8 @@ local function change(request)
     end
     return lines, failures
   end
-  local counts = copy(buyer.counts)
-  local taken, failures = take_or_undo(add, hold.lines, buyer, make_room)
-  if not taken then return { LINES, failures } end
-  if #taken == 0 then
-    -- undone by hand: the stock was let go of by make_room
-    buyer.counts = counts
-    move_lines(hold.lines, FREE, HELD)
-    return { HOLD_EMPTY }
-  end
+  local taken, refused = take_or_undo(add, hold.lines, buyer, nil, remove, make_room)
+  if not taken then return refused end
   local expires = hold.expires
   if #add > 0 then expires = math.min(now + conf.hold_ms, hold.created + conf.hold_ms_max) end
   local changed_hold = {

@@ -1,4 +1,5 @@
--- Give a hold its full time again, never past its end of ends.
+-- Give a hold its full time again, never past its end of ends. It takes nothing, so it needs no pass:
+-- who waits behind it waits no longer than that.
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of {buyer, hold, key, body}

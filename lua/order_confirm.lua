@@ -26,6 +26,7 @@ local function confirm(request)
     return answer(order) -- told before
   end
   payment.intent, payment.captured = intent, captured
+  local buyer = buyer_of(order.buyer)
   if order.state == 'cancelled' then
     if not all_free(order.lines) then
       payment.refund, payment.refund_reason = captured, 'late_capture'
@@ -33,13 +34,13 @@ local function confirm(request)
       return step(order, 'cancelled', 'order.refund_due')
     end
     move_lines(order.lines, FREE, SOLD)
-    local buyer = buyer_of(order.buyer)
     for i = 1, #order.lines do count(buyer, order.lines[i].type, order.lines[i].quantity) end
-    put_document(buyer_key(order.buyer), buyer)
     order.cancelled_at, order.cancel_reason = 0, ''
   else
     move_lines(order.lines, HELD, SOLD)
   end
+  note_purchase(buyer)
+  put_document(buyer_key(order.buyer), buyer)
   order.confirmed_at = wall
   clear_due('o' .. order_id)
   return step(order, 'confirmed', 'order.confirmed')

@@ -1,5 +1,6 @@
 -- Make an order of a hold. The order keeps the hold's stock; a free order is confirmed at once.
--- The same hold gives the same order, however often it is asked for.
+-- The same hold gives the same order, however often it is asked for. Prices are those of the hold; the
+-- minima and maxima are those that are in force.
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of {buyer, hold, version, order, key, body, details}
@@ -7,11 +8,12 @@
 --          details: {currency, subtotal, discount, platform_fee, payment_fee, tax, total, email,
 --                    name, attendees, provider}
 -- Answers  {OK, order, now, wall}, INVALID, NOT_PUBLISHED, KEY_REUSED, HOLD_UNKNOWN, HOLD_CHANGED,
---          {HOLD_ENDED, how, ''}
+--          {HOLD_ENDED, how, ''}  {LINES, {{line of the hold, code, limit}, ...}}
 -- Records  order.placed, or order.confirmed for a free order
 -- @include "batch"
 -- @include "hold"
 -- @include "order"
+-- @include "rules"
 local AMOUNT_MAX = 1e12
 
 local function are_details(details)
@@ -47,6 +49,8 @@ local function place(request)
     return why
   end
   if hold.version ~= version then return { HOLD_CHANGED } end
+  local failures = broken_rules(hold.lines, buyer)
+  if failures then return { LINES, failures } end
   local subtotal, tickets = 0, 0
   for i = 1, #hold.lines do
     subtotal = subtotal + hold.lines[i].price * hold.lines[i].quantity
@@ -65,12 +69,15 @@ local function place(request)
     placed_at = wall, pay_by = now + conf.pay_ms, confirmed_at = 0, cancelled_at = 0, cancel_reason = '',
   }
   end_hold(hold, 'ordered', order_id)
-  remember(buyer_of(buyer_id), key, body, order_id)
+  buyer = buyer_of(buyer_id)
+  remember(buyer, key, body, order_id)
   if free then
+    note_purchase(buyer)
     order.confirmed_at = wall
     move_lines(order.lines, HELD, SOLD)
     return step(order, 'confirmed', 'order.confirmed')
   end
+  note_unpaid_order(buyer, hold)
   order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
     refund_reason = '', refund_id = '' }
   set_due('o' .. order_id, order.pay_by)

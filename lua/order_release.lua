@@ -20,6 +20,7 @@ local function release(request)
   order.cancelled_at = wall
   move_lines(order.lines, HELD, FREE)
   forget_counts(order)
+  note_unused_order(buyer_of(order.buyer))
   clear_due('o' .. order_id)
   return step(order, 'cancelled', 'order.cancelled')
 end

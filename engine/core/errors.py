@@ -125,6 +125,12 @@ class NotInsideError(ConflictError):
     code, title = "not_inside", "Wait in line for this sale: only those inside can hold tickets"
 
 
+class HoldPauseError(OnsaleError):
+    """Too much was held and not bought; ``retry_in_ms``: when the next hold may be made."""
+
+    code, status, title = "hold_pause", 429, "Wait before you hold tickets again"
+
+
 class NotInQueueError(NotFoundError):
     """The buyer has no place in this line."""
 

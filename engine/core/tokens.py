@@ -37,17 +37,22 @@ _EXPIRED = "The token has expired: get a new one from POST /v1/guests"
 _HEX = "0123456789abcdef"
 _Id = Annotated[str, Meta(min_length=32, max_length=32)]
 _Email = Annotated[str, Meta(max_length=EMAIL_LENGTH_MAX)]
+_Network = Annotated[str, Meta(min_length=16, max_length=16)]
 _Seconds = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Who the caller is. ``sub``: the buyer's id; ``exp``: seconds since the epoch."""
+    """Who the caller is. ``sub``: the buyer's id; ``exp``: seconds since the epoch.
+
+    ``net``: the name of the network that the guest was made from, if it is known.
+    """
 
     sub: _Id
     kind: Literal["guest"]
     exp: _Seconds
     jti: Annotated[str, Meta(min_length=16, max_length=64)]
     email: _Email | None = None
+    net: _Network | None = None
 
 
 class _Payload(Claims, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -82,10 +87,15 @@ class TokenSigner:
         self._decoder = msgspec.json.Decoder(_Payload)
         self._encoder = msgspec.json.Encoder()
 
-    def guest(self, email: str | None, ttl_s: int) -> Claims:
+    def guest(self, email: str | None, ttl_s: int, network: str | None = None) -> Claims:
         """Return the claims of a new guest whose token is valid for ``ttl_s`` seconds."""
         return Claims(
-            sub=new_id(), kind="guest", exp=int(self._clock()) + ttl_s, jti=new_id(), email=email
+            sub=new_id(),
+            kind="guest",
+            exp=int(self._clock()) + ttl_s,
+            jti=new_id(),
+            email=email,
+            net=network,
         )
 
     def sign(self, claims: Claims) -> str:
@@ -96,6 +106,7 @@ class TokenSigner:
             exp=claims.exp,
             jti=claims.jti,
             email=claims.email,
+            net=claims.net,
             aud="onsale",
             iss="onsale",
         )
@@ -140,5 +151,10 @@ class TokenSigner:
         if found.sub.strip(_HEX) or found.nbf > self._clock():
             raise UnauthorizedError(_INVALID)
         return Claims(
-            sub=found.sub, kind=found.kind, exp=found.exp, jti=found.jti, email=found.email
+            sub=found.sub,
+            kind=found.kind,
+            exp=found.exp,
+            jti=found.jti,
+            email=found.email,
+            net=found.net,
         )

@@ -19,6 +19,7 @@ from engine.core.proof_of_work import (
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.state import SALE
+from engine.sale.networks import network_name
 from engine.sale.occurrences import Published
 from engine.sale.waiting.budgets import (
     CHALLENGES,
@@ -92,6 +93,10 @@ class Door:
                 "ignored: if that is your proxy, name it, or all buyers share one budget",
                 peer,
             )
+
+    def network(self, address: str | None) -> str | None:
+        """Return the name of the address's network, for a guest's token."""
+        return network_name(self._budget_key, address)
 
     async def take_guest(self, batcher: Batcher, address: str | None) -> None:
         """Count a new guest of this address. Raises ``TooManyRequestsError``."""

@@ -21,8 +21,10 @@ async def create_guest(call: Call) -> web.Response:
     app = call.request.app
     signer = app[SIGNER]
     request: GuestRequest = call.body
-    await app[DOOR].take_guest(app[SALE].crowd, client_address(call.request))
-    claims = signer.guest(request.email, app[SETTINGS].guest_token_ttl_s)
+    address = client_address(call.request)
+    await app[DOOR].take_guest(app[SALE].crowd, address)
+    network = app[DOOR].network(address)
+    claims = signer.guest(request.email, app[SETTINGS].guest_token_ttl_s, network)
     expires_ms = claims.exp * 1000
     return answer(
         GuestView(

@@ -14,7 +14,7 @@ async def create_hold(call: Call) -> web.Response:
     """Hold all lines, or none."""
     app = call.request.app
     view = await app[SALE].holds.acquire(
-        call.buyer, call.path("occurrence"), call.body, call.required_key
+        call.buyer, call.path("occurrence"), call.body, call.required_key, call.network
     )
     app[SAMPLES].holds.add(call.buyer, since(call.began))
     return answer(view, status=201)

@@ -54,7 +54,7 @@ class HotHolds(HotRoute):
             wanted = self._decode(raw)
         except (ValueError, RecursionError) as error:
             raise malformed(error) from None
-        self._holds.request(pending, claims.sub, pending.published, wanted, key)
+        self._holds.request(pending, claims.sub, pending.published, wanted, key, claims.net)
 
     def finish(self, pending: Pending, result: list[Any]) -> None:
         """Answer a request with what the store has said."""

@@ -45,6 +45,13 @@ class Call:
         return self.claims.sub
 
     @property
+    def network(self) -> str | None:
+        """The network that the buyer is of, if it is known. Only for routes with ``buyer=True``."""
+        if self.claims is None:
+            raise LookupError("the route does not ask for a buyer")
+        return self.claims.net
+
+    @property
     def actor(self) -> str:
         """Who the caller says does it. Only for commands of the control API."""
         return self.request.headers[ACTOR_HEADER]

@@ -278,6 +278,8 @@ def block_of(address: str | None) -> str | None:
         found = ipaddress.ip_address(address or "")
     except ValueError:
         return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
     if found.is_loopback:
         return None  # everybody on this machine shares it, a proxy included
     if isinstance(found, ipaddress.IPv6Address):

@@ -9,6 +9,7 @@ from engine.core.errors import (
     HoldEmptyError,
     HoldExistsError,
     HoldExpiredError,
+    HoldPauseError,
     HoldUnknownError,
     IdempotencyMismatchError,
     InvalidRequestError,
@@ -58,10 +59,24 @@ def raise_failure(published: Published, answer: list[Any]) -> NoReturn:
         how, order = answer[1].decode(), answer[2].decode()
         extra = {"order": order} if order else {}
         raise HoldExpiredError(f"This hold has ended: it was {how}", how=how, **extra)
+    if code == Code.HOLD_PAUSE:
+        raise _hold_pause(answer[1], answer[2].decode())
     if code == Code.NOT_ON_SALE:
         raise _not_on_sale(published)
     error = _PLAIN.get(code, InvalidRequestError)
     raise error
+
+
+def _hold_pause(wait_ms: int, whose: str) -> HoldPauseError:
+    return HoldPauseError(
+        _HOLD_PAUSES[whose], retry_after_s=-(-wait_ms // 1000), retry_in_ms=wait_ms, whose=whose
+    )
+
+
+_HOLD_PAUSES = {
+    "buyer": "You held tickets again and again without buying them: others may have them now",
+    "network": "Tickets are short, and many were held from your network without being bought",
+}
 
 
 def _not_on_sale(published: Published) -> NotOnSaleError:

@@ -15,9 +15,11 @@ from engine.sale.lines import changed_lines, wanted_lines
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.requests import HoldChange, HoldRequest, Idempotency
 from engine.sale.views import HoldView, hold_view
+from engine.settings import Settings
 from engine.store.codes import Code
 from engine.store.commands import Commands
 from engine.store.lane import Receiver
+from engine.store.packing import packed_limits
 
 _decode = msgspec.msgpack.Decoder(Hold).decode
 
@@ -25,23 +27,42 @@ _decode = msgspec.msgpack.Decoder(Hold).decode
 class Holds:
     """The buyer's cart. ``buyer``: the token's subject; every hold is reached only through it."""
 
-    def __init__(self, commands: Commands, occurrences: Occurrences, backlog: Backlog) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        occurrences: Occurrences,
+        backlog: Backlog,
+        settings: Settings,
+    ) -> None:
+        self._limits = packed_limits(
+            settings.hold_pause_s * 1000,
+            settings.hold_pause_max_s * 1000,
+            settings.hold_network_free,
+        )
         self._commands = commands
         self._occurrences = occurrences
         self._backlog = backlog
 
     async def acquire(
-        self, buyer: str, occurrence: str, request: HoldRequest, idempotency: Idempotency
+        self,
+        buyer: str,
+        occurrence: str,
+        request: HoldRequest,
+        idempotency: Idempotency,
+        network: str | None = None,
     ) -> HoldView:
         """Hold all lines, or none. The same key and request give the same hold.
 
+        ``network``: that the buyer is of, as :func:`engine.sale.networks.network_name` names it.
+
         Raises ``LinesUnavailableError`` (every failing line named), ``HoldExistsError``,
-        ``NotOnSaleError``, ``SalePausedError``, ``IdempotencyMismatchError``,
-        ``BacklogFullError``, ``OverloadedError``, ``StoreUnavailableError``.
+        ``HoldPauseError``, ``NotInsideError``, ``NotOnSaleError``, ``SalePausedError``,
+        ``IdempotencyMismatchError``, ``BacklogFullError``, ``OverloadedError``,
+        ``StoreUnavailableError``.
         """
         published = await self._occurrences.get(occurrence)
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self.request(future, buyer, published, request, idempotency)
+        self.request(future, buyer, published, request, idempotency, network)
         return await self.newest_view(published, await future)
 
     def request(
@@ -51,9 +72,13 @@ class Holds:
         published: Published,
         request: HoldRequest,
         idempotency: Idempotency,
+        network: str | None,
     ) -> None:
         """Ask for a hold; what the receiver is given is for :meth:`view`. See :meth:`acquire`."""
         self._backlog.check()
+        budget = self._limits
+        if network is not None:
+            budget += bytes.fromhex(network)
         self._commands.acquire_for(
             receiver,
             published.place,
@@ -62,6 +87,7 @@ class Holds:
             idempotency.key_digest,
             idempotency.body_digest,
             wanted_lines(published, request.lines),
+            budget,
         )
 
     @staticmethod

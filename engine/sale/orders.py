@@ -49,6 +49,7 @@ class Orders:
         """Make the order of a hold and its payment intent. The same hold gives the same order.
 
         Raises ``HoldUnknownError``, ``HoldExpiredError``, ``HoldChangedError``,
+        ``LinesUnavailableError`` (lines of the hold that break a rule of an order),
         ``IdempotencyMismatchError``; ``PaymentUnavailableError`` when the order is made but
         the provider does not answer: repeating the request goes on from there.
         """

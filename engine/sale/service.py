@@ -54,7 +54,7 @@ class Sale:
         )
         self._provider = provider
         self.settlement = Settlement(self.commands, provider)
-        self.holds = Holds(self.commands, self.known, self.backlog)
+        self.holds = Holds(self.commands, self.known, self.backlog, settings)
         self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
         self.expiry = Expiry(self.commands, self.known, self.settlement)
         self.readings = Readings(client, settings.live_interval_ms / 1000)

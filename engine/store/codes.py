@@ -30,6 +30,7 @@ class Code(IntEnum):
     PLACE_EXPIRED = 19
     BUDGET = 40
     FENCED = 41
+    HOLD_PAUSE = 42
 
 
 class LineCode(IntEnum):

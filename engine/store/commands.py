@@ -32,10 +32,17 @@ class Commands:
         self._submit_waiting_for = waiting.submit_for
 
     def acquire(
-        self, place: str, buyer: str, hold: str, key: bytes, body: bytes, lines: Lines
+        self,
+        place: str,
+        buyer: str,
+        hold: str,
+        key: bytes,
+        body: bytes,
+        lines: Lines,
+        budget: bytes | None = None,
     ) -> Answer:
-        """Make a hold."""
-        return self._submit("hold_acquire", place, (buyer, hold, key, body, lines))
+        """Make a hold. ``budget``: packed limits, then the network; None: nobody waits."""
+        return self._submit("hold_acquire", place, (buyer, hold, key, body, lines, budget))
 
     def acquire_for(
         self,
@@ -46,9 +53,11 @@ class Commands:
         key: bytes,
         body: bytes,
         lines: Lines,
+        budget: bytes,
     ) -> None:
         """Make a hold, and give the answer to the receiver: the hot path's way."""
-        self._submit_for(receiver, "hold_acquire", place, (buyer, hold, key, body, lines))
+        request = (buyer, hold, key, body, lines, budget)
+        self._submit_for(receiver, "hold_acquire", place, request)
 
     def change(
         self,

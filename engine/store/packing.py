@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import msgpack
@@ -18,3 +19,11 @@ def pack(value: Any) -> bytes:
 def unpack(packed: bytes) -> Any:
     """Unpack what a script answered; every string is bytes, as some are packed documents."""
     return msgpack.unpackb(packed, raw=True, strict_map_key=False)
+
+
+def packed_limits(pause_ms: int, pause_ms_max: int, network_free: int) -> bytes:
+    """Return what the budget of a hold begins with (lua/includes/unused.lua).
+
+    8 bytes of the buyer's network follow, if it is known.
+    """
+    return struct.pack(">III", pause_ms, pause_ms_max, network_free)

@@ -4,6 +4,7 @@
 -- line   {type, tier, price, quantity, seats = {section, position, ...}}
 -- buyer  {hold = packed hold or '', ended = {id, how, order} of the last one,
 --         counts = {tickets held or ordered of each type},
+--         budget, unused: see unused.lua, if there are any,
 --         pass = {number, until (sale-clock ms), how it ended or ''}, if he was ever inside,
 --         keys = {{idempotency key, body, answer}, ...}: an order's id, or a packed hold, where '' is
 --         the hold as it is now, so that nothing is written twice}

@@ -36,3 +36,6 @@ local LINE_NOT_HELD = 30       -- a removal of what the hold does not have
 -- More of the waiting room.
 local BUDGET = 40            -- too many of the same name joined: in how many ms to try again
 local FENCED = 41            -- a newer leader has taken over: its fence
+
+-- Too much was held and not bought: in how many ms the next hold may be made, and 'buyer' or 'network'.
+local HOLD_PAUSE = 42

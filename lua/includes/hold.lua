@@ -1,5 +1,6 @@
 -- @include "buyer"
 -- @include "pass"
+-- @include "unused"
 -- @include "best_available"
 -- Holds, a buyer's cart: the stock that they have, and their end.
 
@@ -42,6 +43,7 @@ local function end_hold(hold, how, order)
   local buyer = buyer_of(hold.buyer)
   if how ~= 'ordered' then
     for i = 1, #hold.lines do count(buyer, hold.lines[i].type, -hold.lines[i].quantity) end
+    note_unused_hold(buyer, hold)
   end
   put_hold(buyer, '')
   buyer.ended = { hold.id, how, order or '' }

@@ -1,3 +1,5 @@
+-- @include "gate"
+-- @include "rules"
 -- Take stock for the lines of a hold: all of them, or none with every failing line named.
 
 -- The tiers that n tickets are had at: {index from 0, how many, ...}. One tier for all of them, the first
@@ -118,7 +120,7 @@ local function lines_of(kind, index, parts, seats)
 end
 
 -- Take one line {type, quantity, seats, split}. `mine` and `all`: tickets of the type and of all
--- types that the hold has so far; `alone`: no other line comes; `parties`: of parties_of().
+-- types that the hold has so far; `alone`: nothing else is asked for; `parties`: of parties_of().
 -- Returns the new lines of the hold, one a tier, or nil and the reason.
 local function take_line(line, buyer, mine, all, alone, parties)
   local index, n = line[1], line[2]
@@ -182,7 +184,7 @@ end
 -- Take all of `wanted` on top of `lines` (a list that may be changed). Returns the failures:
 -- {index from 0, code, ...} each, or nil: all is taken. The caller undoes what failed.
 -- The buyer's counts are raised as lines are taken; the caller restores them when it undoes.
-local function take(wanted, lines, buyer)
+local function take(wanted, lines, buyer, alone)
   local failures
   local mine, all = {}, 0
   for i = 1, #lines do
@@ -192,7 +194,7 @@ local function take(wanted, lines, buyer)
   local parties = parties_of(wanted)
   for i = 1, #wanted do
     local index, n = wanted[i][1], wanted[i][2]
-    local taken, reason = take_line(wanted[i], buyer, mine[index] or 0, all, #wanted == 1, parties)
+    local taken, reason = take_line(wanted[i], buyer, mine[index] or 0, all, alone, parties)
     if taken then
       mine[index], all = (mine[index] or 0) + n, all + n
       for j = 1, #taken do merge(lines, taken[j]) end
@@ -200,15 +202,6 @@ local function take(wanted, lines, buyer)
       failures = failures or {}
       table.insert(reason, 1, i - 1)
       failures[#failures + 1] = reason
-    end
-  end
-  if not failures then
-    for i = 1, #wanted do
-      local least = type_of(wanted[i][1]).min
-      if mine[wanted[i][1]] < least then
-        failures = failures or {}
-        failures[#failures + 1] = { i - 1, LINE_MIN, least }
-      end
     end
   end
   return failures
@@ -232,20 +225,25 @@ end
 local SWEEP_WHEN_SHORT = 20 -- expired holds to let go of when stock is short
 local swept = false
 
--- take(), undone when a line fails; tried once more after expired holds were let go of.
--- `prepare` (may be nil) makes room first and says what fails. Returns the lines, or nil and the failures.
-local function take_or_undo(wanted, lines, buyer, prepare)
+-- The one way from free to held: take `wanted` for the buyer on top of `lines`, or change nothing. Tried once
+-- more after expired holds were let go of. Returns the lines, or nil and the answer that refuses.
+-- `budget` (may be nil): see gate.lua. `removed` (may be nil): what goes back first, by make_room(lines):
+-- it returns the lines that are left, and what fails.
+local function take_or_undo(wanted, lines, buyer, budget, removed, make_room)
+  local refused = #wanted > 0 and refusal(buyer, wanted, budget)
+  if refused then return nil, refused end
   -- a single line is taken whole or not at all: there is nothing to undo
-  local undoable = prepare or #wanted > 1 or wanted[1][4]
+  local undoable = removed or #wanted > 1 or wanted[1][4]
   local counts = undoable and copy(buyer.counts)
   local failures
   for _ = 1, 2 do
     if undoable then savepoint() end
     local taken = copy(lines)
     failures = nil
-    if prepare then taken, failures = prepare(taken) end
-    if not failures then failures = take(wanted, taken, buyer) end
-    if not failures then
+    if removed then taken, failures = make_room(taken) end
+    if not failures then failures = take(wanted, taken, buyer, not undoable) end
+    if not failures and undoable then failures = below_minimum(taken, wanted, removed) end
+    if not failures and #taken > 0 then
       keep()
       return taken
     end
@@ -253,10 +251,11 @@ local function take_or_undo(wanted, lines, buyer, prepare)
       undo()
       buyer.counts = copy(counts)
     end
+    if not failures then return nil, { HOLD_EMPTY } end
     if swept or not wants_stock(failures) then break end
     swept = true
     local _, ended = sweep(SWEEP_WHEN_SHORT)
     if ended == 0 then break end
   end
-  return nil, failures
+  return nil, { LINES, failures }
 end

@@ -28,6 +28,7 @@ NOT_WHOLE: list[Any] = [None, "0", []]
 NOT_OVER: list[Any] = [None, "0", 0.5, True]
 NOT_PLACES: list[Any] = [7, None, "x", ["x"], [-1], [0.5], [0] * 1001]
 NOT_BUDGETS: list[Any] = [7, None, [7], [[]], [[b"short", 1, 1]]]
+NOT_HOLD_BUDGETS: list[Any] = [7, "", "short", b"x" * 11, b"x" * 13, b"x" * 21, [], True]
 NOT_NUMBERS: list[Any] = [-1, 0.5, "1", None, 1e13]
 NOT_INDEXES: list[Any] = [-1, 0.5, "0", None, 1e9]
 WRONG_AMOUNTS: list[Any] = [0, -1, 1.5, "1", None]
@@ -44,6 +45,7 @@ CASES: dict[str, list[list[Any]]] = {
         *[[ID, ID, KEY, KEY, [[3, bad, False, False]]] for bad in NOT_COUNTS],
         *[[ID, ID, KEY, KEY, [[bad, 1, False, False]]] for bad in NOT_INDEXES],
         *[[ID, ID, KEY, KEY, [[0, 1, bad, False]]] for bad in NOT_SEATS],
+        *[[ID, ID, KEY, KEY, [LINE], bad] for bad in NOT_HOLD_BUDGETS],
         [],
     ],
     "hold_change": [

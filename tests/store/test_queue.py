@@ -410,7 +410,7 @@ async def test_closing_calls_nobody_and_lets_those_inside_finish(line: Line) -> 
     await line.enter(second)
 
 
-async def test_a_room_switched_on_in_mid_sale_leaves_holds_alone(house: House) -> None:
+async def test_a_room_switched_on_in_mid_sale_leaves_holds_as_they_are(house: House) -> None:
     line = Line(house)
     hold = await house.hold([0, 2, False, False])
     assert (await line.command("on"))[0] == Code.OK
@@ -418,7 +418,8 @@ async def test_a_room_switched_on_in_mid_sale_leaves_holds_alone(house: House) -
     answer = await house.commands.change(
         house.place, hold.buyer, hold.id, b"", bytes(16), SEATS, []
     )
-    assert answer[0] == Code.OK
+    assert answer == [Code.NOT_INSIDE]  # what is added is taken past the line
+    assert (await house.commands.read(house.place, "h", hold.id, hold.buyer))[0] == Code.OK
     await house.commands.release(house.place, hold.buyer, hold.id)
     assert (await line.command("off"))[0] == Code.OK
     await house.hold(*SEATS)

@@ -22,6 +22,7 @@ from engine.store import publication
 from engine.store.batcher import Batcher
 from engine.store.codes import Code
 from engine.store.commands import Commands
+from engine.store.packing import packed_limits
 from tests.houses import small_house
 from tests.store.conftest import BODY, SHARD, House, key
 
@@ -32,6 +33,7 @@ CHOSEN = st.tuples(
     st.lists(st.integers(0, 19), min_size=1, max_size=3),
 ).map(lambda pair: (pair[0], len(pair[1]), [n for p in pair[1] for n in (pair[0], p)], False))
 LINES = st.lists(st.one_of(SEATED, GENERAL, CHOSEN), min_size=1, max_size=3)
+LIMITS = packed_limits(10_000, 300_000, 1)  # pauses that a step of time ends
 BUYERS = [new_id() for _ in range(6)]
 
 
@@ -73,8 +75,19 @@ class Sale(RuleBasedStateMachine):
 
     @rule(target=holds, buyer=st.sampled_from(BUYERS), lines=LINES)
     def acquire(self, buyer: str, lines: list[Any]) -> Any:
-        answer = self.run(self.house.acquire(*lines, buyer=buyer))
-        assert answer[0] in {Code.OK, Code.LINES, Code.HOLD_EXISTS, Code.PAUSED}
+        budget = LIMITS + bytes.fromhex(buyer)[-8:-1] + b"0"
+        answer = self.run(
+            self.house.commands_answer(
+                "acquire", self.house.place, buyer, new_id(), key(), BODY, lines, budget
+            )
+        )
+        assert answer[0] in {
+            Code.OK,
+            Code.LINES,
+            Code.HOLD_EXISTS,
+            Code.PAUSED,
+            Code.HOLD_PAUSE,
+        }
         if answer[0] != Code.OK:
             return multiple()
         hold = msgspec.msgpack.decode(answer[1], type=Hold)

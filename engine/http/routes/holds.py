@@ -8,7 +8,9 @@ from engine.core.errors import (
     HoldEmptyError,
     HoldExistsError,
     HoldExpiredError,
+    HoldPauseError,
     HoldUnknownError,
+    NotInsideError,
     SalePausedError,
 )
 from engine.http import holds
@@ -29,7 +31,14 @@ ROUTES: tuple[Route, ...] = (
         body=HoldRequest,
         buyer=True,
         idempotency="required",
-        errors=(*COMMAND, *LINES, HoldExistsError, BacklogFullError),
+        errors=(
+            *COMMAND,
+            *LINES,
+            HoldExistsError,
+            NotInsideError,
+            HoldPauseError,
+            BacklogFullError,
+        ),
         answers={201: Answer(description="The hold, with its prices locked.", body=HoldView)},
     ),
     Route(
@@ -49,6 +58,10 @@ ROUTES: tuple[Route, ...] = (
         name="change_hold",
         tag="Holds",
         summary="Add and remove tickets: all together, or nothing",
+        description=(
+            "Adding needs what a new hold needs, a pass where a waiting room is on; removing needs "
+            "nothing. What remains has at least the minimum of each ticket type, or none of it."
+        ),
         handler=holds.change_hold,
         body=HoldChange,
         buyer=True,
@@ -60,6 +73,7 @@ ROUTES: tuple[Route, ...] = (
             HoldExpiredError,
             HoldChangedError,
             HoldEmptyError,
+            NotInsideError,
             BacklogFullError,
         ),
         answers={200: Answer(description="The hold as it is now.", body=HoldView)},

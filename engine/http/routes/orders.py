@@ -7,6 +7,7 @@ from engine.core.errors import (
     HoldChangedError,
     HoldExpiredError,
     HoldUnknownError,
+    LinesUnavailableError,
     OccurrenceUnknownError,
     OrderStateError,
     OrderUnknownError,
@@ -33,7 +34,8 @@ ROUTES: tuple[Route, ...] = (
         summary="Make the order of a hold",
         description=(
             "The answer has what the buyer's client needs to pay; `payment` is null when nothing "
-            "is to be paid, and the order is confirmed already."
+            "is to be paid, and the order is confirmed already. Prices are those of the hold; the "
+            "minima and maxima of an order are those that are published now."
         ),
         handler=holds.check_out,
         body=CheckoutRequest,
@@ -44,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
             HoldUnknownError,
             HoldExpiredError,
             HoldChangedError,
+            LinesUnavailableError,
             OrderStateError,
             SalePausedError,
             BacklogFullError,
