@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.changes import plan_republication
+from engine.catalogue.charging import objections
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError
 from engine.core.ids import new_id
@@ -116,6 +117,7 @@ def _obstacles(snapshot: Snapshot) -> Iterator[str]:
                 f'allocations set aside {quota.blocked} of quota "{quota.code}",'
                 f" which has {quota.capacity}"
             )
+    yield from objections(snapshot)
 
 
 def _check_status(event: Event, occurrence: Occurrence) -> None:
