@@ -15,6 +15,7 @@ from typing import Any, Self
 from engine.core.addresses import Proxies
 
 _DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused in production
+_INSTALLATION_LENGTH_MAX = 200  # Stripe keeps 500 characters of a metadata value
 _SECRET_LENGTH_MIN = 32  # HS256 keys shorter than the digest weaken it (RFC 7518, 3.2)
 
 
@@ -33,6 +34,10 @@ class Settings:
     stripe_secret_key: str = "sk_test_onsale"  # noqa: S105 - the look-alike's own
     stripe_publishable_key: str = "pk_test_onsale"
     stripe_webhook_secret: str = "whsec_" + _DEVELOPMENT_SECRET
+    # Names this installation in the payments that it makes, as several may share one account at the
+    # provider, and each must leave the others' alone. Never change it while orders wait for money.
+    # Empty: the address in public_url, which no two installations share
+    installation: str = ""
     stripe_api_base: str = "https://api.stripe.com"  # the look-alike's address in development
     api_host: str = "127.0.0.1"
     api_port: int = 8080
@@ -75,6 +80,12 @@ class Settings:
     sweep_interval_ms: int = 500  # hold expiry; holds are also swept when they meet empty stock
     provider_timeout_s: float = 10.0
 
+    @property
+    def installation_name(self) -> str:
+        """The name of this installation, 1 to 200 characters."""
+        address = self.public_url.partition("://")[2] or self.public_url
+        return self.installation or address.rstrip("/").lower()[:_INSTALLATION_LENGTH_MAX]
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the settings. Raises :class:`SettingsError`."""
@@ -109,6 +120,7 @@ class Settings:
                 continue
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise SettingsError(f"{variable(field.name)}={value} must be above 0")
+        self._validate_names()
         self._validate_door()
         if self.environment == "production":
             for name in _SECRETS:
@@ -117,6 +129,13 @@ class Settings:
                     raise SettingsError(
                         f"set {variable(name)}: production refuses the development value"
                     )
+
+    def _validate_names(self) -> None:
+        if len(self.installation) > _INSTALLATION_LENGTH_MAX or not self.installation.isprintable():
+            raise SettingsError(
+                f"{variable('installation')} must have at most {_INSTALLATION_LENGTH_MAX}"
+                " visible characters"
+            )
 
     def _validate_door(self) -> None:
         for kind in ("address", "email"):

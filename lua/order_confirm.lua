@@ -36,11 +36,10 @@ local function confirm(request)
     local buyer = buyer_of(order.buyer)
     for i = 1, #order.lines do count(buyer, order.lines[i].type, order.lines[i].quantity) end
     put_document(buyer_key(order.buyer), buyer)
-    order.cancelled_at, order.cancel_reason = 0, ''
   else
     move_lines(order.lines, HELD, SOLD)
   end
-  order.confirmed_at = wall
+  order.confirmed_at, order.cancelled_at, order.cancel_reason = wall, 0, ''
   clear_due('o' .. order_id)
   return step(order, 'confirmed', 'order.confirmed')
 end

@@ -54,6 +54,8 @@ FLUSHES = Definition("batch_flushes", "Round trips to the store with commands of
 COMMANDS = Definition("batch_commands", "Commands of the sale sent to the store.")
 WAITING = Definition("batch_waiting", "Commands waiting for the next flush.", "gauge")
 BACKLOG = Definition("backlog_records", "Records not yet in PostgreSQL.", "largest")
+WEBHOOKS_FOREIGN = Definition("webhooks_foreign", "Messages about other installations' payments.")
+WEBHOOKS_UNWANTED = Definition("webhooks_unwanted", "Messages of kinds that nobody wants.")
 SAMPLES = (
     LIVE_SOCKETS,
     LIVE_DROPPED,
@@ -65,6 +67,8 @@ SAMPLES = (
     COMMANDS,
     WAITING,
     BACKLOG,
+    WEBHOOKS_FOREIGN,
+    WEBHOOKS_UNWANTED,
 )
 
 _WORD = 8

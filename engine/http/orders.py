@@ -8,6 +8,7 @@ from engine.core.errors import WebhookRejectedError
 from engine.http.endpoints import answer
 from engine.http.route import Call
 from engine.http.state import SALE
+from engine.sale.buyer_payments import ASK_AGAIN_S
 
 
 async def read_order(call: Call) -> web.Response:
@@ -30,11 +31,11 @@ async def cancel_order(call: Call) -> web.Response:
 
 async def settle_order(call: Call) -> web.Response:
     """Ask the provider, as the buyer's client says that it has paid."""
-    return answer(
-        await call.request.app[SALE].orders.settle(
-            call.buyer, call.path("occurrence"), call.path("order")
-        )
+    view = await call.request.app[SALE].orders.settle(
+        call.buyer, call.path("occurrence"), call.path("order")
     )
+    waits = view.state in {"pending", "cancelling"}
+    return answer(view, headers={"Retry-After": str(ASK_AGAIN_S)} if waits else None)
 
 
 async def receive_stripe(call: Call) -> web.Response:
