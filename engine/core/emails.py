@@ -21,7 +21,9 @@ def email_address(text: str) -> str:
     if len(text) > EMAIL_LENGTH_MAX:
         raise ValueError(f"An e-mail address has at most {EMAIL_LENGTH_MAX} characters")
     try:
-        found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
+        found = validate_email(
+            text, check_deliverability=False, allow_smtputf8=False, strict=True
+        )
     except EmailNotValidError as error:
         raise ValueError(f"This is not an e-mail address: {error}") from error
     address = found.ascii_email
