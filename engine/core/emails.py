@@ -4,7 +4,8 @@ An address is ASCII, as mail servers and payment providers take it: a domain in
 another script is written as IDNA does (``xn--...``), a local part in another
 script is refused (Stripe refuses it too). So characters are octets, and one
 length holds for tokens, documents, records and the provider alike. Whether the
-domain answers is not asked: that would be a look-up for every guest.
+domain answers is not asked: that would be a look-up for every guest. Names under
+``.test``, kept for trying things out (RFC 6761), are taken like real ones.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ def email_address(text: str) -> str:
         raise ValueError(f"An e-mail address has at most {EMAIL_LENGTH_MAX} characters")
     try:
         found = validate_email(
-            text, check_deliverability=False, allow_smtputf8=False, strict=True
+            text,
+            check_deliverability=False,
+            allow_smtputf8=False,
+            strict=True,
+            test_environment=True,
         )
     except EmailNotValidError as error:
         raise ValueError(f"This is not an e-mail address: {error}") from error
     address = found.ascii_email
+    if "." not in found.ascii_domain:
+        raise ValueError("This is not an e-mail address: its domain has no dot")
     if address is None or len(address) > EMAIL_LENGTH_MAX:
         raise ValueError(f"An e-mail address has at most {EMAIL_LENGTH_MAX} characters")
     return address
