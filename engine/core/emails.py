@@ -30,7 +30,7 @@ def email_address(text: str) -> str:
             test_environment=True,
         )
     except EmailNotValidError as error:
-        raise ValueError(f"This is not an e-mail address: {error}") from error
+        raise ValueError(f"This is not an e-mail address: {str(error).rstrip('.')}") from error
     address = found.ascii_email
     if "." not in found.ascii_domain:
         raise ValueError("This is not an e-mail address: its domain has no dot")

@@ -130,7 +130,10 @@ def test_the_largest_mix_is_told_and_not_refused(tmp_path: Path) -> None:
 
 
 def test_broken_members_are_told_as_such_alone(tmp_path: Path) -> None:
-    for changes in ({"min_per_order": "x"}, {"max_per_order": 0}, {"price": "x"}, {"quantity": []}):
+    broken: list[dict[str, Any]] = [
+        *({"min_per_order": "x"}, {"max_per_order": 0}, {"price": "x"}, {"quantity": []})
+    ]
+    for changes in broken:
         made = document("EUR", "20.00")
         made["ticket_types"][0] |= changes
         assert [f"ticket_types[0].{name}" for name in changes] == list(problems(tmp_path, made))
@@ -150,8 +153,15 @@ def test_publication_refuses_it_too() -> None:
     kind = house.ticket_types[3]
     wrong = type(kind)(
         **{name: getattr(kind, name) for name in kind.__struct_fields__}
-        | {"tiers": (Tier(code="full", name="Full", price=0), Tier(code="x", name="X", price=30_000_000))}
+        | {
+            "tiers": (
+                Tier(code="full", name="Full", price=0),
+                Tier(code="x", name="X", price=30_000_000),
+            )
+        }
     )
     types = (*house.ticket_types[:3], wrong, *house.ticket_types[4:])
-    with pytest.raises(ConflictError, match=r'"standing", tier "x": 4 tickets|6 tickets would cost'):
+    with pytest.raises(
+        ConflictError, match=r'"standing", tier "x": 4 tickets|6 tickets would cost'
+    ):
         check_sellable(small_house(ticket_types=types))

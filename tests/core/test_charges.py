@@ -17,7 +17,12 @@ LIMITS = ChargeLimits(minimum=50, maximum=99_999_990, step=10)
     [
         *((0, None), (50, None), (60, None), (99_999_990, None)),
         *((1, "too_small"), (10, "too_small"), (49, "too_small"), (40, "too_small")),
-        *((100_000_000, "too_large"), (10**12, "too_large"), (51, "wrong_step"), (99, "wrong_step")),
+        *(
+            (100_000_000, "too_large"),
+            (10**12, "too_large"),
+            (51, "wrong_step"),
+            (99, "wrong_step"),
+        ),
     ],
 )
 def test_a_total_is_chargeable_or_not(total: int, obstacle: str | None) -> None:

@@ -13,7 +13,7 @@ from engine.core.documents import Order
 from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.core.ids import new_id
 from engine.embedded.stripe.faults import Fault
-from engine.sale import closing
+from engine.sale import closing, metrics
 from engine.sale.occurrences import Published
 from engine.sale.requests import HoldRequest, LineRequest
 from engine.sale.settlement import AGAIN_MS, Settlement
@@ -157,12 +157,13 @@ async def test_an_order_that_cannot_be_closed_is_tried_ever_more_seldom(
 
 async def test_a_failure_is_counted_by_its_cause(box: Box) -> None:
     def failed(cause: str) -> float:
-        (metric,) = closing.metrics.FAILED.collect()
-        return sum(
+        (metric,) = metrics.FAILED.collect()
+        values: list[float] = [
             sample.value
             for sample in metric.samples
             if sample.labels.get("cause") == cause and sample.name.endswith("_total")
-        )
+        ]
+        return sum(values)
 
     checkout = await box.pending(new_id())
     await box.advance(LATE_MS)

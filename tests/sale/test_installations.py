@@ -21,9 +21,7 @@ LATE_MS = 600_001
 
 
 @pytest.fixture
-async def ours(
-    valkey_url: str, redis_client: Redis, stripe: StripeLookalike
-) -> AsyncIterator[Box]:
+async def ours(valkey_url: str, redis_client: Redis, stripe: StripeLookalike) -> AsyncIterator[Box]:
     house = small_house()
     async with box_office(
         valkey_url, redis_client, stripe, house, installation="tickets.example.org"
