@@ -20,7 +20,7 @@ from engine.sale.settlement import Settlement, decode_order
 from engine.store.commands import Commands
 
 ASK_AGAIN_S: Final = 1  # what a client is told to wait before it asks again
-_TURNS_MAX: Final = 3  # waits for a turn to make an intent; each is about a second
+_LOOKS_MAX: Final = 2  # looks for a turn to make an intent, with a wait of a second at most between
 _WAIT_MAX_MS: Final = 1_000
 
 
@@ -71,13 +71,15 @@ class BuyerPayments:
         return decode_order(published, answer), answer
 
     async def _make(self, published: Published, order_id: str, buyer: str) -> Order:
-        for _ in range(_TURNS_MAX):
+        wait_ms = 0
+        for _ in range(_LOOKS_MAX):
+            await asyncio.sleep(min(wait_ms, _WAIT_MAX_MS) / 1000)
             order, answer = await self._ask(published, order_id, buyer)
             if order.state != "pending" or _is_payable(order):
                 return order
-            if not answer[4]:
+            wait_ms = answer[4]
+            if not wait_ms:
                 return await self._make_now(published, order)
-            await asyncio.sleep(min(answer[4], _WAIT_MAX_MS) / 1000)
         raise PaymentUnavailableError(
             "This payment is being made; try again in a moment.", retry_after_s=ASK_AGAIN_S
         )

@@ -5,6 +5,7 @@
 -- buyer  {hold = packed hold or '', ended = {id, how, order} of the last one,
 --         counts = {tickets held or ordered of each type},
 --         pass = {number, until (sale-clock ms), how it ended or ''}, if he was ever inside,
+--         asked = when the turns to ask the provider are all there again (wall-clock ms), if any was taken,
 --         keys = {{idempotency key, body, answer}, ...}: an order's id, or a packed hold, where '' is
 --         the hold as it is now, so that nothing is written twice}
 -- In requests and stored documents types, tiers, sections and counters count from 0.

@@ -174,13 +174,15 @@ class Params:
                 check_deliverability=False,
                 globally_deliverable=False,
             )
-            value.encode("ascii")
-        except (EmailNotValidError, UnicodeEncodeError):
+            good = value.isascii() and "." in value.rpartition("@")[2]
+        except EmailNotValidError:
+            good = False
+        if not good:
             raise invalid(
                 f"Invalid email address: {value[:80]}",
                 param=self._name(name),
                 code="email_invalid",
-            ) from None
+            )
         return value
 
     def metadata(self, before: dict[str, str]) -> dict[str, str]:
