@@ -27,6 +27,7 @@ from engine.core.setting_rules import (
 )
 
 _DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes-or-more"  # noqa: S105 - refused in production
+_INSTALLATION_LENGTH_MAX = 200  # Stripe keeps 500 characters of a metadata value
 _SECRET_LENGTH_MIN = 32  # HS256 keys shorter than the digest weaken it (RFC 7518, 3.2)
 
 
@@ -45,6 +46,10 @@ class Settings:
     stripe_secret_key: str = "sk_test_onsale"  # noqa: S105 - the look-alike's own
     stripe_publishable_key: str = "pk_test_onsale"
     stripe_webhook_secret: str = "whsec_" + _DEVELOPMENT_SECRET
+    # Names this installation in the payments that it makes, as several may share one account at the
+    # provider, and each must leave the others' alone. Never change it while orders wait for money.
+    # Empty: the address in public_url, which no two installations share
+    installation: str = ""
     stripe_api_base: str = "https://api.stripe.com"  # the look-alike's address in development
     api_host: str = "127.0.0.1"
     api_port: int = 8080
@@ -117,6 +122,12 @@ class Settings:
     sweep_interval_ms: int = 500  # hold expiry; holds are also swept when they meet empty stock
     provider_timeout_s: float = 10.0
 
+    @property
+    def installation_name(self) -> str:
+        """The name of this installation, 1 to 200 characters."""
+        address = self.public_url.partition("://")[2] or self.public_url
+        return self.installation or address.rstrip("/").lower()[:_INSTALLATION_LENGTH_MAX]
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the settings. Raises :class:`SettingsError`."""
@@ -186,6 +197,12 @@ class Settings:
             )
 
 
+def _installation(value: str) -> str | None:
+    if len(value) > _INSTALLATION_LENGTH_MAX or not value.isprintable():
+        return f"must have at most {_INSTALLATION_LENGTH_MAX} visible characters"
+    return None
+
+
 def _networks(value: str) -> str | None:
     try:
         Proxies(value)
@@ -219,6 +236,7 @@ RULES: dict[str, Rule] = {
     "api_metrics_port": _MAYBE_PORT,
     "worker_metrics_port": _MAYBE_PORT,
     "public_url": site,
+    "installation": _installation,
     "guest_token_ttl_s": between(60, 366 * 86_400),
     "trusted_proxies": _networks,
     "guests_per_address": _MAYBE_PEOPLE,

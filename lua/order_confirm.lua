@@ -35,13 +35,12 @@ local function confirm(request)
     end
     move_lines(order.lines, FREE, SOLD)
     for i = 1, #order.lines do count(buyer, order.lines[i].type, order.lines[i].quantity) end
-    order.cancelled_at, order.cancel_reason = 0, ''
   else
     move_lines(order.lines, HELD, SOLD)
   end
   note_purchase(buyer)
   put_document(buyer_key(order.buyer), buyer)
-  order.confirmed_at = wall
+  order.confirmed_at, order.cancelled_at, order.cancel_reason = wall, 0, ''
   clear_due('o' .. order_id)
   return step(order, 'confirmed', 'order.confirmed')
 end

@@ -6,7 +6,8 @@
 -- ARGV[1]  msgpack list of {buyer, hold, version, order, key, body, details}
 --          version: the hold's, as the total was reckoned from it
 --          details: {currency, subtotal, discount, platform_fee, payment_fee, tax, total, email,
---                    name, attendees, provider}
+--                    name, attendees, provider, description}
+--          description: what the provider is told it is for, kept until the payment is made; may be missing
 -- Answers  {OK, order, now, wall}, INVALID, NOT_PUBLISHED, KEY_REUSED, HOLD_UNKNOWN, HOLD_CHANGED,
 --          {HOLD_ENDED, how, ''}  {LINES, {{line of the hold, code, limit}, ...}}
 -- Records  order.placed, or order.confirmed for a free order
@@ -24,7 +25,7 @@ local function are_details(details)
   return details.total == details.subtotal - details.discount + details.platform_fee
       + details.payment_fee + details.tax
     and is_text(details.currency, 3) and is_text(details.email, 254) and is_text(details.name, 800)
-    and is_text(details.provider, 32) and type(details.attendees) == 'table'
+    and is_text(details.provider, 32) and is_text(details.description or '', 800) and type(details.attendees) == 'table'
     and #details.attendees <= QUANTITY_MAX
 end
 
@@ -79,7 +80,8 @@ local function place(request)
   end
   note_unpaid_order(buyer, hold)
   order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
-    refund_reason = '', refund_id = '' }
+    refund_reason = '', refund_id = '', description = details.description or '', secret = '', failure = '',
+    asked = 0, attempts = 0 }
   set_due('o' .. order_id, order.pay_by)
   return step(order, 'pending', 'order.placed')
 end

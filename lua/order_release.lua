@@ -1,9 +1,9 @@
--- The provider has cancelled: the order's stock goes back on sale.
+-- The provider has cancelled, or has refused to make a payment: the order's stock goes back on sale.
 --
 -- KEYS[1]  prefix of the occurrence
--- ARGV[1]  msgpack list of {order, intent}
+-- ARGV[1]  msgpack list of {order, intent}  intent: the one that was cancelled; '' when none was ever made
 -- Answers  {OK, order, now, wall}  cancelled
---          INVALID, NOT_PUBLISHED, ORDER_UNKNOWN, {ORDER_STATE, order}
+--          INVALID, NOT_PUBLISHED, ORDER_UNKNOWN, {ORDER_STATE, order}  it has another intent, too
 -- Records  order.cancelled
 -- @include "batch"
 -- @include "hold"
@@ -15,8 +15,11 @@ local function release(request)
   local order = document(order_key(order_id))
   if not order then return { ORDER_UNKNOWN } end
   if order.state == 'cancelled' then return answer(order) end
-  if order.state ~= 'cancelling' then return { ORDER_STATE, cmsgpack.pack(order), now, wall } end
-  if order.payment.intent == '' then order.payment.intent = intent end
+  local noted = order.payment and order.payment.intent or ''
+  if order.state ~= 'cancelling' or (noted ~= '' and noted ~= intent) then
+    return { ORDER_STATE, cmsgpack.pack(order), now, wall } -- money may come by the intent that is noted
+  end
+  if noted == '' then order.payment.intent = intent end
   order.cancelled_at = wall
   move_lines(order.lines, HELD, FREE)
   forget_counts(order)

@@ -14,6 +14,7 @@ from engine.catalogue.notices import wrong_offset
 from engine.catalogue.problems import Problems, nearest, shown
 from engine.catalogue.reading import sound
 from engine.core.currencies import EXPONENTS, minor_units
+from engine.core.emails import email_address
 from engine.core.money import BASIS_POINTS
 
 _PERCENT_EXPONENT = 2  # a hundredth of a percent is a basis point
@@ -68,6 +69,15 @@ class Checks:
         if rate > BASIS_POINTS:
             self.add(path, f"{shown(text)} is more than 100 percent")
         return min(rate, BASIS_POINTS)
+
+    def email(self, text: str, path: str) -> None:
+        """Check an e-mail address; an empty one is none."""
+        if not text or not sound(text):
+            return
+        try:
+            email_address(text)
+        except ValueError as error:
+            self.add(path, str(error))
 
     def time_zone(self, name: str | None, path: str) -> ZoneInfo | None:
         """Return a time zone by its name."""

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue import intents
+from engine.catalogue.charging import objections
 from engine.catalogue.intents import publishing
 from engine.catalogue.notices import past_notices
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
@@ -118,6 +119,7 @@ def _obstacles(snapshot: Snapshot) -> Iterator[str]:
                 f'allocations set aside {quota.blocked} of quota "{quota.code}",'
                 f" which has {quota.capacity}"
             )
+    yield from objections(snapshot)
 
 
 def _check_status(event: Event, occurrence: Occurrence) -> None:

@@ -17,6 +17,7 @@ from engine.catalogue.catalogue import (
     CatalogueTicketType,
     Policies,
 )
+from engine.catalogue.charging import Tariff, check_totals, mixed_notices
 from engine.catalogue.checks import Checks, sound_items
 from engine.catalogue.document import (
     EventDocument,
@@ -63,14 +64,15 @@ def resolve(
     allocations = resolve_allocations(document.allocations, index, quotas, checks)
     check_plan(plan, kinds, checks)
     check_tiers(types, checks)
+    tariff = _tariff(document, checks)
+    check_totals(document, tariff, policies, types, quotas, index, checks)
+    _check_emails(document, checks)
     return Catalogue(
         organization=document.organization,
         venue=document.venue,
         event=document.event,
-        tax_rate_bp=checks.percent(document.event.tax_percent, "event.tax_percent")
-        if sound(document.event)
-        else 0,
-        fees=_fees(document.fees, checks),
+        tax_rate_bp=tariff.tax_rate_bp,
+        fees=tariff.fees,
         policies=policies,
         room=resolve_waiting_room(document.waiting_room, occurrences, checks),
         plan=plan,
@@ -79,8 +81,31 @@ def resolve(
         ticket_types=types,
         quotas=quotas,
         allocations=allocations,
-        notices=(*checks.notices, *_notices(types, quotas, plan)),
+        notices=(
+            *checks.notices,
+            *_notices(types, quotas, plan),
+            *mixed_notices(tariff, policies, types),
+        ),
     )
+
+
+def _tariff(document: EventDocument, checks: Checks) -> Tariff:
+    tax_rate_bp = 0
+    if sound(document.event):
+        tax_rate_bp = checks.percent(document.event.tax_percent, "event.tax_percent")
+    return Tariff(
+        currency=checks.currency if sound(checks.currency) else "",
+        fees=_fees(document.fees, checks),
+        tax_rate_bp=tax_rate_bp,
+    )
+
+
+def _check_emails(document: EventDocument, checks: Checks) -> None:
+    organization, venue = document.organization, document.venue
+    if sound(organization):
+        checks.email(organization.email, "organization.email")
+    if sound(venue) and sound(venue.contact):
+        checks.email(venue.contact.email, "venue.contact.email")
 
 
 def _fees(fees: FeesDocument, checks: Checks) -> Fees:

@@ -46,7 +46,12 @@ class Hold(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Payment(msgspec.Struct, kw_only=True, gc=False):
-    """What is known of an order's payment. ``intent`` is the provider's id."""
+    """What is known of an order's payment. ``intent`` is the provider's id.
+
+    ``description`` is kept until the intent is there, so that a repeated creation
+    says what the first one said; ``secret``, with which the buyer's client pays,
+    while the order is pending, and in no record.
+    """
 
     provider: str
     intent: str = ""
@@ -54,6 +59,11 @@ class Payment(msgspec.Struct, kw_only=True, gc=False):
     refund: int = 0  # minor units that are owed back
     refund_reason: str = ""
     refund_id: str = ""  # the provider's id, once given back
+    description: str = ""
+    secret: str = ""
+    failure: str = ""  # the provider's code when it refused to make the payment
+    asked: int = 0  # wall-clock ms at which the turns to ask the provider are all there again
+    attempts: int = 0  # to close it that failed, in a row
 
 
 class Order(msgspec.Struct, kw_only=True, gc=False):
@@ -88,7 +98,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     payment: Payment | None = None
     confirmed_at: int = 0
     cancelled_at: int = 0
-    cancel_reason: str = ""  # "expired", "buyer", "payment_failed", "operator"
+    cancel_reason: str = ""  # "expired", "buyer", "payment_canceled", "payment_refused"
     changed_at: int = 0
 
 

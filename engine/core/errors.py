@@ -185,6 +185,12 @@ class OrderStateError(ConflictError):
     code, title = "order_state", "The order is in another state"
 
 
+class TotalNotChargeableError(ConflictError):
+    """The payment provider cannot charge this total; nothing was changed. ``reason`` says why."""
+
+    code, title = "total_not_chargeable", "This total cannot be charged"
+
+
 class BacklogFullError(OnsaleError):
     """The write-behind is too far behind; new holds wait."""
 
@@ -224,9 +230,15 @@ class PaymentUnavailableError(OnsaleError):
 
 
 class PaymentRefusedError(OnsaleError):
-    """The payment provider refuses the call; ``provider_code`` says why."""
+    """The payment provider refuses the call for good; ``provider_code`` says why."""
 
     code, status, title = "payment_refused", 402, "The payment provider refuses"
+
+
+class PaymentMismatchError(PaymentRefusedError):
+    """The provider knows this payment with other particulars: it exists, and must be found."""
+
+    code, title = "payment_mismatch", "The payment provider knows this payment differently"
 
 
 class WebhookRejectedError(OnsaleError):

@@ -57,19 +57,28 @@ def display(amount: int, currency: str) -> str:
     return f"{'-' if amount < 0 else ''}{sign}{text}"
 
 
-def share(amount: int, rate_bp: int) -> int:
-    """Return ``rate_bp`` of ``amount``, halves rounded up."""
-    return (amount * rate_bp * 2 + BASIS_POINTS) // (2 * BASIS_POINTS)
+def share(amount: int, rate_bp: int, step: int = 1) -> int:
+    """Return ``rate_bp`` of ``amount`` as a multiple of ``step``, halves rounded up."""
+    unit = 2 * BASIS_POINTS * step
+    return (amount * rate_bp * 2 + BASIS_POINTS * step) // unit * step
 
 
 def order_total(
-    subtotal: int, tickets: int, *, fees: Fees, tax_rate_bp: int, discount: int = 0
+    subtotal: int,
+    tickets: int,
+    *,
+    fees: Fees,
+    tax_rate_bp: int,
+    discount: int = 0,
+    step: int = 1,
 ) -> Total:
     """Return total = subtotal - discount + platform fee + payment fee + tax.
 
     Tax is a rate on ``subtotal - discount``. The payment fee is a rate on what
     the buyer would pay without it, plus its fixed part. When the tickets cost
-    nothing, so does everything else.
+    nothing, so does everything else. What is reckoned by a rate is rounded to
+    ``step``, in which the provider charges the currency (10 for those with three
+    decimals), so that a rate never makes a total that cannot be charged.
     """
     if discount > subtotal:
         raise ValueError("a discount cannot exceed the subtotal")
@@ -78,9 +87,10 @@ def order_total(
         return Total(
             subtotal=subtotal, discount=discount, platform_fee=0, payment_fee=0, tax=0, total=0
         )
-    platform_fee = share(net, fees.platform_percent_bp) + fees.platform_per_ticket * tickets
-    tax = share(net, tax_rate_bp)
-    payment_fee = share(net + platform_fee + tax, fees.payment_percent_bp) + fees.payment_fixed
+    platform_fee = share(net, fees.platform_percent_bp, step) + fees.platform_per_ticket * tickets
+    tax = share(net, tax_rate_bp, step)
+    payment_share = share(net + platform_fee + tax, fees.payment_percent_bp, step)
+    payment_fee = payment_share + fees.payment_fixed
     return Total(
         subtotal=subtotal,
         discount=discount,

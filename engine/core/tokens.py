@@ -17,12 +17,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from engine.core.emails import EMAIL_LENGTH_MAX
 from engine.core.errors import UnauthorizedError
 from engine.core.ids import new_id
 from engine.core.mac import Mac
 
 TOKEN_LENGTH_MAX = 1_024  # with the longest e-mail address a guest's token has some 620 characters
-EMAIL_LENGTH_MAX = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 _CACHE_MAX = 32_768  # verified tokens a generation, ~0.6 KiB each: two generations are 40 MiB
 _HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}

@@ -117,4 +117,6 @@ async def _sample(app: web.Application) -> None:
         metrics.sample(m.WAITING, sale.batcher.waiting + sale.crowd.waiting)
         metrics.sample(m.BACKLOG, sale.backlog.length)
         metrics.sample(m.UNREADABLE, len(sale.known.failing))
+        metrics.sample(m.WEBHOOKS_FOREIGN, sale.webhooks_foreign)
+        metrics.sample(m.WEBHOOKS_UNWANTED, sale.webhooks_unwanted)
         await asyncio.sleep(_SAMPLE_S)

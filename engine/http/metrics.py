@@ -59,6 +59,8 @@ UNREADABLE = Definition(
     "Published occurrences that cannot be read and are left out.",
     "largest",
 )
+WEBHOOKS_FOREIGN = Definition("webhooks_foreign", "Messages about other installations' payments.")
+WEBHOOKS_UNWANTED = Definition("webhooks_unwanted", "Messages of kinds that nobody wants.")
 SAMPLES = (
     LIVE_SOCKETS,
     LIVE_DROPPED,
@@ -71,6 +73,8 @@ SAMPLES = (
     WAITING,
     BACKLOG,
     UNREADABLE,
+    WEBHOOKS_FOREIGN,
+    WEBHOOKS_UNWANTED,
 )
 
 _WORD = 8

@@ -9,6 +9,7 @@ from engine.http.endpoints import answer, read_body
 from engine.http.route import Call
 from engine.http.samples import SAMPLES
 from engine.http.state import SALE
+from engine.sale.buyer_payments import ASK_AGAIN_S
 
 
 async def read_order(call: Call) -> web.Response:
@@ -33,7 +34,9 @@ async def settle_order(call: Call) -> web.Response:
     """Ask the provider, as the buyer's client says that it has paid."""
     app = call.request.app
     settling = app[SALE].orders.settle(call.buyer, call.path("occurrence"), call.path("order"))
-    return answer(await app[SAMPLES].paying(call.buyer, settling, lambda _: True))
+    view = await app[SAMPLES].paying(call.buyer, settling, lambda _: True)
+    waits = view.state in {"pending", "cancelling"}
+    return answer(view, headers={"Retry-After": str(ASK_AGAIN_S)} if waits else None)
 
 
 async def receive_stripe(call: Call) -> web.Response:

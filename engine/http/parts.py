@@ -126,14 +126,7 @@ async def with_redis(app: web.Application) -> AsyncIterator[None]:
 
 async def with_provider(app: web.Application) -> AsyncIterator[None]:
     """Have the payment provider while the application runs."""
-    settings = app[SETTINGS]
-    app[PROVIDER] = StripeProvider(
-        secret_key=settings.stripe_secret_key,
-        publishable_key=settings.stripe_publishable_key,
-        webhook_secret=settings.stripe_webhook_secret,
-        api_base=settings.stripe_api_base,
-        timeout_s=settings.provider_timeout_s,
-    )
+    app[PROVIDER] = StripeProvider.from_settings(app[SETTINGS])
     yield
     await app[PROVIDER].close()
 

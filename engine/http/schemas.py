@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from engine.core.money import Fees
 from engine.core.snapshot import SeatKind, TicketKind
-from engine.sale.requests import Email
+from engine.sale.requests import Email, checked_email
 from engine.sale.stock import TicketState
 
 PAGE_MAX = 100
@@ -32,6 +32,10 @@ class GuestRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A guest, by e-mail address if the buyer gave one."""
 
     email: Email | None = None
+
+    def __post_init__(self) -> None:
+        if self.email is not None:
+            self.email = checked_email(self.email)
 
 
 class GuestView(msgspec.Struct, kw_only=True):

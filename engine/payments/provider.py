@@ -3,7 +3,8 @@
 Amounts are minor units. Every call that creates something is idempotent: the
 order's id is (part of) its idempotency key, so that asking twice does it once.
 Each method raises ``PaymentUnavailableError`` when the provider does not answer
-or answers 5xx (nothing is known then), ``PaymentRefusedError`` when it says no.
+or answers 5xx (nothing is known then), ``PaymentRefusedError`` when it says no for
+good. Wrong keys, limits of the rate and locks are outages, not refusals.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 import msgspec
+
+from engine.core.charges import ChargeLimits
 
 IntentStatus = Literal["open", "processing", "succeeded", "canceled"]
 
@@ -33,6 +36,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int = 0
     client_secret: str = ""
     failure: str = ""  # the provider's code of the last failed attempt
+    installation: str = ""  # which installation made it; empty: it was not said
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +49,16 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified message of the provider. ``intent`` is None for kinds that do not concern one."""
+    """A verified message of the provider. ``intent`` is None for kinds that do not concern one.
+
+    ``foreign``: it concerns a payment of another installation on the same account.
+    """
 
     id: str
     kind: str
     created_s: int
     intent: Intent | None
+    foreign: bool = False
 
 
 class PaymentProvider(Protocol):
@@ -64,6 +72,9 @@ class PaymentProvider(Protocol):
     def publishable_key(self) -> str:
         """What the buyer's client needs beside the client secret; may be shown to anybody."""
 
+    def charge_limits(self, currency: str) -> ChargeLimits:
+        """Return what can be charged in a currency (ISO 4217)."""
+
     async def create_intent(
         self,
         *,
@@ -74,7 +85,13 @@ class PaymentProvider(Protocol):
         email: str,
         description: str,
     ) -> Intent:
-        """Create the order's intent, or return the one that was created before."""
+        """Create the order's intent, or return the one that was created before.
+
+        Raises ``PaymentMismatchError`` when it was created with other particulars.
+        """
+
+    async def find_intent(self, *, order: str, placed_at_s: int) -> Intent | None:
+        """Return the intent of an order that was placed then, if looking for it finds one."""
 
     async def retrieve_intent(self, intent: str) -> Intent:
         """Return the intent as the provider sees it now."""
@@ -90,7 +107,7 @@ class PaymentProvider(Protocol):
         """Give ``amount`` back; the same (order, reason, amount) gives back once."""
 
     def intents(self, *, created_after_s: int) -> AsyncIterator[Intent]:
-        """Every intent made since then, for the audit; pages are fetched as needed."""
+        """Every intent of this installation since then, for the audit; pages come as needed."""
 
     def parse_webhook(self, body: bytes, signature: str) -> WebhookEvent:
         """Verify and decode a message. Raises ``WebhookRejectedError``."""

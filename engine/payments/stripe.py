@@ -23,12 +23,15 @@ import aiohttp
 import msgspec
 import stripe
 
+from engine.core.charges import ChargeLimits
 from engine.core.errors import (
     OnsaleError,
+    PaymentMismatchError,
     PaymentRefusedError,
     PaymentUnavailableError,
     WebhookRejectedError,
 )
+from engine.payments import stripe_limits
 from engine.payments import stripe_objects as wire
 from engine.payments.provider import Intent, Refund, WebhookEvent
 from engine.settings import Settings
@@ -54,6 +57,18 @@ _ATTEMPT_SHARE = 0.45  # of the whole time, so that one that hangs leaves room f
 _KEYS_MAX = 3  # idempotency keys to try when an earlier one replays a 500
 _PAGE = 100
 _RETRY_AFTER_S = 2
+_CLOCKS_DIFFER_S = 3_600
+_CREATED_WITHIN_S = 86_400  # of being placed: no order is tried for longer
+# Refused by their status, and nobody's fault: https://docs.stripe.com/error-codes
+_OUTAGES = frozenset(
+    {
+        "lock_timeout",
+        "rate_limit",
+        "idempotency_key_in_use",
+        "api_key_expired",
+        "testmode_charges_only",
+    }
+)
 _LOG = logging.getLogger(__name__)
 
 stripe.enable_telemetry = False  # it writes a file in the home directory, and costs time
@@ -63,7 +78,9 @@ class StripeProvider:
     """See :class:`engine.payments.provider.PaymentProvider`.
 
     ``timeout_s`` bounds every call, its retries included. Connections are made
-    at the first call; :meth:`close` ends them.
+    at the first call; :meth:`close` ends them. ``installation`` is written into
+    every payment: several installations may share an account, and each leaves the
+    payments of the others alone. What names none belongs to whoever knows its order.
     """
 
     name = "stripe"
@@ -76,8 +93,10 @@ class StripeProvider:
         webhook_secret: str,
         api_base: str,
         timeout_s: float,
+        installation: str = "",
     ) -> None:
         self.publishable_key = publishable_key
+        self._installation = installation
         self._secret_key = secret_key
         self._webhook_secret = webhook_secret
         self._api_base = api_base.rstrip("/")
@@ -97,7 +116,12 @@ class StripeProvider:
             webhook_secret=settings.stripe_webhook_secret,
             api_base=settings.stripe_api_base,
             timeout_s=settings.provider_timeout_s,
+            installation=settings.installation_name,
         )
+
+    def charge_limits(self, currency: str) -> ChargeLimits:
+        """Return what Stripe can charge in a currency."""
+        return stripe_limits.charge_limits(currency)
 
     async def create_intent(
         self,
@@ -110,16 +134,30 @@ class StripeProvider:
         description: str,
     ) -> Intent:
         """Create the order's intent, or return it as it was when it was created."""
+        metadata = {"order": order, "occurrence": occurrence}
+        if self._installation:
+            metadata["installation"] = self._installation
         params = {
             "amount": amount,
             "currency": currency.lower(),
             "automatic_payment_methods": {"enabled": True},
             "description": description,
-            "metadata": {"order": order, "occurrence": occurrence},
+            "metadata": metadata,
             **({"receipt_email": email} if email else {}),
         }
         answer = await self._post("/v1/payment_intents", params, key=f"onsale-intent-{order}")
         return wire.owned(answer, wire.PaymentIntent)
+
+    async def find_intent(self, *, order: str, placed_at_s: int) -> Intent | None:
+        """Return the intent of an order by looking through those of the day it was placed."""
+        since = placed_at_s - _CLOCKS_DIFFER_S
+        until = placed_at_s + _CREATED_WITHIN_S
+        params = {"created": {"gte": since, "lte": until}, "expand": ["data.latest_charge"]}
+        async for item in self._pages("/v1/payment_intents", params, wire.Page[wire.PaymentIntent]):
+            intent = item.intent()
+            if intent is not None and intent.order == order and not self._is_foreign(intent):
+                return intent
+        return None
 
     async def retrieve_intent(self, intent: str) -> Intent:
         """Return the intent as Stripe sees it now."""
@@ -170,7 +208,7 @@ class StripeProvider:
         params = {"created": {"gte": created_after_s}, "expand": ["data.latest_charge"]}
         async for item in self._pages("/v1/payment_intents", params, wire.Page[wire.PaymentIntent]):
             intent = item.intent()
-            if intent is not None:
+            if intent is not None and not self._is_foreign(intent):
                 yield intent
 
     def parse_webhook(self, body: bytes, signature: str) -> WebhookEvent:
@@ -193,9 +231,18 @@ class StripeProvider:
                 "The signature does not fit this message, or is too old."
             ) from error
         try:
-            return wire.event(body)
+            event = wire.event(body)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise WebhookRejectedError("The message cannot be read.") from error
+        if event.intent is not None and self._is_foreign(event.intent):
+            return msgspec.structs.replace(event, intent=None, foreign=True)
+        return event
+
+    def _is_foreign(self, intent: Intent) -> bool:
+        """Tell whether another installation made the intent."""
+        return bool(
+            self._installation and intent.installation and intent.installation != self._installation
+        )
 
     async def close(self) -> None:
         """Close connections; a later call would make new ones."""
@@ -270,11 +317,18 @@ def _is_replayed(error: BaseException | None) -> bool:
 
 
 def _mapped(error: stripe.StripeError) -> OnsaleError:
-    refusals = (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)
-    if isinstance(error, refusals):
-        kind = error.error.type if error.error is not None else None
+    kind = error.error.type if error.error is not None else None
+    provider_code = error.code or kind or "refused"
+    if provider_code in _OUTAGES:
+        return _unavailable()
+    if isinstance(error, stripe.IdempotencyError):
+        return PaymentMismatchError(
+            "The payment provider has made this payment with other particulars.",
+            provider_code=provider_code,
+        )
+    if isinstance(error, (stripe.CardError, stripe.InvalidRequestError)):
         return PaymentRefusedError(
-            "The payment provider refuses this.", provider_code=error.code or kind or "refused"
+            "The payment provider refuses this.", provider_code=provider_code
         )
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         # The keys are wrong, not the order: it must be kept until they are right.

@@ -55,6 +55,7 @@ class Charge(msgspec.Struct):
             currency=self.currency.upper(),
             captured=self.amount_captured,
             refunded=self.amount_refunded,
+            installation=self.metadata.get("installation", ""),
         )
 
 
@@ -88,6 +89,7 @@ class PaymentIntent(msgspec.Struct):
             refunded=charge.amount_refunded if isinstance(charge, Charge) else 0,
             client_secret=self.client_secret or "",
             failure=problem.decline_code or problem.code or "",
+            installation=self.metadata.get("installation", ""),
         )
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
-from engine.core.errors import OccurrenceUnknownError, OnsaleError, StoreUnavailableError
+from engine.core.errors import OccurrenceUnknownError, StoreUnavailableError
 from engine.core.failing import FailingOccurrences
+from engine.sale.closing import Closing
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.settlement import AGAIN_MS, Settlement
 from engine.store.codes import Code
 from engine.store.commands import Commands
 
-log = logging.getLogger(__name__)
-
 SWEEP_MAX = 200  # deadlines a script call
 _SWEEPS_MAX = 50  # calls for one occurrence in one round
 _OF_ONE = (StoreUnavailableError, OccurrenceUnknownError, ValueError, TypeError, LookupError)
-_CLOSING_MAX = 16  # orders that are closed at the provider at the same time
 
 
 class Expiry:
@@ -28,9 +25,12 @@ class Expiry:
     ) -> None:
         self._commands = commands
         self._occurrences = occurrences
-        self._settlement = settlement
         self._failing = FailingOccurrences("expiry")
-        self._closing = asyncio.Semaphore(_CLOSING_MAX)
+        self._closing = Closing(commands, settlement)
+
+    async def stop(self) -> None:
+        """Stop closing orders."""
+        await self._closing.stop()
 
     async def run_once(self) -> int:
         """Look at every occurrence once. Returns how many holds and orders were ended.
@@ -39,41 +39,33 @@ class Expiry:
         ``StoreUnavailableError`` when the store is away.
         """
         ended = 0
+        begun: list[asyncio.Task[bool]] = []
         known = await self._occurrences.all()
         self._failing.keep({published.snapshot.occurrence for published in known})
         for published in known:
             occurrence = published.snapshot.occurrence
             try:
-                ended += await self._sweep(published)
+                ended += await self._sweep(published, begun)
             except _OF_ONE as error:
                 if isinstance(error, StoreUnavailableError) and not error.answered:
                     raise
                 self._failing.failed(occurrence, error)
             else:
                 self._failing.went_well(occurrence)
-        return ended
+        return ended + await self._closing.wait(begun)
 
-    async def _sweep(self, published: Published) -> int:
+    async def _sweep(self, published: Published, begun: list[asyncio.Task[bool]]) -> int:
         ended = 0
         for _ in range(_SWEEPS_MAX):
             answer = await self._commands.sweep(published.place, SWEEP_MAX, AGAIN_MS)
             if answer[0] != Code.OK:
                 break
             holds, orders = answer[1], answer[2]
-            closed = await asyncio.gather(
-                *(self._close(published, order.decode()) for order in orders)
-            )
-            ended += holds + sum(closed)
+            for order in orders:
+                task = self._closing.begin(published, order.decode())
+                if task is not None:
+                    begun.append(task)
+            ended += holds
             if holds + len(orders) < SWEEP_MAX:
                 break
         return ended
-
-    async def _close(self, published: Published, order_id: str) -> bool:
-        async with self._closing:
-            try:
-                order = await self._settlement.read(published, order_id)
-                after = await self._settlement.close(published, order)
-            except OnsaleError as error:
-                log.warning("order %s cannot be closed now: %s", order_id, error)
-                return False
-            return after.version != order.version

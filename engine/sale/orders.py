@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from engine.core.documents import Hold, Order
-from engine.core.errors import InvalidRequestError
+from engine.core.errors import (
+    InvalidRequestError,
+    PaymentRefusedError,
+    TotalNotChargeableError,
+)
 from engine.core.ids import new_id
 from engine.core.money import order_total
 from engine.payments.provider import PaymentProvider
+from engine.sale.buyer_payments import BuyerPayments
 from engine.sale.holds import Holds
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.requests import CheckoutRequest, Idempotency
-from engine.sale.settlement import Settlement, decode_order
+from engine.sale.settlement import REFUSED, Settlement, decode_order
 from engine.sale.views import CheckoutView, OrderView, order_view, payment_view
 from engine.store.codes import Code
 from engine.store.commands import Commands
@@ -30,12 +34,14 @@ class Orders:
         occurrences: Occurrences,
         holds: Holds,
         settlement: Settlement,
+        payments: BuyerPayments,
         provider: PaymentProvider,
     ) -> None:
         self._commands = commands
         self._occurrences = occurrences
         self._holds = holds
         self._settlement = settlement
+        self._payments = payments
         self._provider = provider
 
     async def checkout(
@@ -50,8 +56,10 @@ class Orders:
 
         Raises ``HoldUnknownError``, ``HoldExpiredError``, ``HoldChangedError``,
         ``LinesUnavailableError`` (lines of the hold that break a rule of an order),
-        ``IdempotencyMismatchError``; ``PaymentUnavailableError`` when the order is made but
-        the provider does not answer: repeating the request goes on from there.
+        ``IdempotencyMismatchError``; ``TotalNotChargeableError`` when the provider cannot
+        charge the total, which leaves the hold as it is; ``PaymentUnavailableError`` when the
+        order is made but the provider does not answer: repeating the request goes on from
+        there; ``PaymentRefusedError`` when it refuses for good, which ends the order.
         """
         published = await self._occurrences.get(occurrence)
         for _ in range(_REPRICE_MAX):
@@ -70,17 +78,18 @@ class Orders:
                 break
         order = decode_order(published, answer)
         if order.state == "pending":
-            intent = await self._settlement.intent_of(published, order)
-            if intent.status == "open":
-                return CheckoutView(
-                    order=order_view(published, order, answer[2], answer[3]),
-                    payment=payment_view(
-                        intent,
-                        provider=self._provider.name,
-                        publishable_key=self._provider.publishable_key,
-                    ),
-                )
-        return CheckoutView(order=order_view(published, order, answer[2], answer[3]), payment=None)
+            order = await self._payments.payable(published, order, buyer)
+        if order.cancel_reason == REFUSED:
+            raise PaymentRefusedError(
+                "The payment provider refuses this payment: nothing was charged, and the tickets"
+                " are on sale again. Check the e-mail address and the total, and hold anew",
+                provider_code=order.payment.failure if order.payment else "",
+                order=order.id,
+            )
+        return CheckoutView(
+            order=order_view(published, order, answer[2], answer[3]),
+            payment=payment_view(order, self._provider.publishable_key),
+        )
 
     def _details(
         self, published: Published, hold: Hold | None, request: CheckoutRequest
@@ -94,12 +103,26 @@ class Orders:
                 path="$.attendees",
             )
         snapshot = published.snapshot
+        limits = self._provider.charge_limits(snapshot.currency)
         total = order_total(
             sum(line.price * line.quantity for line in lines),
             tickets,
             fees=snapshot.fees,
             tax_rate_bp=snapshot.tax_rate_bp,
+            step=limits.step,
         )
+        obstacle = limits.obstacle(total.total)
+        if obstacle is not None:
+            raise TotalNotChargeableError(
+                f"The total of {total.total} (minor units of {snapshot.currency})"
+                f" {limits.explain(obstacle)}: change the hold",
+                reason=obstacle,
+                total=total.total,
+                currency=snapshot.currency,
+                minimum=limits.minimum,
+                maximum=limits.maximum,
+                step=limits.step,
+            )
         return {
             "subtotal": total.subtotal,
             "discount": total.discount,
@@ -112,6 +135,7 @@ class Orders:
             "name": request.name,
             "attendees": request.attendees,
             "provider": self._provider.name,
+            "description": snapshot.event_name,
         }
 
     async def read(self, buyer: str, occurrence: str, order: str) -> OrderView:
@@ -126,21 +150,16 @@ class Orders:
         Raises ``OrderUnknownError``, ``OrderStateError``.
         """
         published = await self._occurrences.get(occurrence)
-        found, now, wall = await self._read(published, buyer, order)
-        # a buyer who goes away must not leave it half done
-        found = await asyncio.shield(self._settlement.cancel(published, found, "buyer"))
+        found, now, wall = await self._payments.cancel(published, order, buyer)
         return order_view(published, found, now, wall)
 
     async def settle(self, buyer: str, occurrence: str, order: str) -> OrderView:
-        """Ask the provider about the buyer's order and do what it says.
+        """Ask the provider about the buyer's order and do what it says, as far as it is its turn.
 
         Raises ``OrderUnknownError``, ``PaymentUnavailableError``.
         """
         published = await self._occurrences.get(occurrence)
-        found, now, wall = await self._read(published, buyer, order)
-        if found.state in {"pending", "cancelling"}:
-            intent = await self._settlement.intent_of(published, found)
-            found = await asyncio.shield(self._settlement.apply(published, intent))
+        found, now, wall = await self._payments.settle(published, order, buyer)
         return order_view(published, found, now, wall)
 
     async def give_back(self, occurrence: str, order: str, reason: str) -> Order:

@@ -12,6 +12,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from engine.core.emails import EMAIL_LENGTH_MAX, email_address
+from engine.core.errors import InvalidRequestError
+
 LINES_MAX = 20
 SEATS_MAX = 100
 
@@ -62,11 +65,23 @@ class HoldChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     remove: Annotated[list[RemoveRequest], Meta(max_length=LINES_MAX)] = []
 
 
-_EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$(?!\n)"
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=_EMAIL)]
+Email = Annotated[
+    str, Meta(min_length=3, max_length=EMAIL_LENGTH_MAX, extra_json_schema={"format": "email"})
+]
 
-# Names reach e-mail headers, PDFs and PostgreSQL: no control characters ($ alone lets a \n by).
-PlainText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+# Names reach e-mail headers, PDFs and PostgreSQL: no control characters, no line separators ($
+# alone lets a \n by).
+PlainText = Annotated[
+    str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)")
+]
+
+
+def checked_email(text: str) -> str:
+    """Return an address as it is kept. Raises ``InvalidRequestError`` with its path."""
+    try:
+        return email_address(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"{error}: correct it and try again", path="$.email") from error
 
 
 class CheckoutRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -75,3 +90,6 @@ class CheckoutRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     email: Email
     name: Annotated[PlainText, Meta(min_length=1)]
     attendees: Annotated[list[PlainText], Meta(max_length=SEATS_MAX)] = []
+
+    def __post_init__(self) -> None:
+        self.email = checked_email(self.email)

@@ -7,11 +7,17 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine.core.errors import InvalidRequestError, StoreUnavailableError
+from engine.core.errors import (
+    InvalidRequestError,
+    OccurrenceUnknownError,
+    StoreUnavailableError,
+)
 from engine.payments.provider import PaymentProvider
 from engine.sale.backlog import Backlog
+from engine.sale.buyer_payments import BuyerPayments
 from engine.sale.expiry import Expiry
 from engine.sale.holds import Holds
+from engine.sale.intents import Intents
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.orders import Orders
 from engine.sale.settlement import Settlement
@@ -53,9 +59,15 @@ class Sale:
             client, length_max=settings.backlog_max, poll_ms=settings.backlog_poll_ms
         )
         self._provider = provider
-        self.settlement = Settlement(self.commands, provider)
+        self.webhooks_foreign = 0  # messages about other installations' payments
+        self.webhooks_unwanted = 0  # messages of kinds that nobody wants, or about no order
+        intents = Intents(self.commands, provider)
+        self.settlement = Settlement(self.commands, provider, intents)
         self.holds = Holds(self.commands, self.known, self.backlog, settings)
-        self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
+        self._payments = BuyerPayments(self.commands, self.settlement, intents)
+        self.orders = Orders(
+            self.commands, self.known, self.holds, self.settlement, self._payments, provider
+        )
         self.expiry = Expiry(self.commands, self.known, self.settlement)
         self.readings = Readings(client, settings.live_interval_ms / 1000)
         self.waiting = WaitingRoom(
@@ -75,6 +87,8 @@ class Sale:
 
     async def stop(self) -> None:
         """Stop them, in reverse order."""
+        await self.expiry.stop()
+        await self._payments.stop()
         await self.waiting.stop()
         await self.backlog.stop()
         await self.known.stop()
@@ -94,13 +108,24 @@ class Sale:
 
         Doubled, late and shuffled messages do no harm: the message says which
         intent to look at, and a state only moves forward. Raises
-        ``WebhookRejectedError``; any other error asks the provider to repeat.
+        ``WebhookRejectedError``; any other error asks the provider to repeat. Messages
+        about other installations' payments, and of kinds that nobody wants, are counted
+        and passed over; one about an order of ours that is not here (its sale was lost
+        and must be rebuilt) is an error, and comes again.
         """
         event = self._provider.parse_webhook(body, signature)
         intent = event.intent
         if intent is None or not intent.order or not intent.occurrence:
+            self.webhooks_foreign += event.foreign
+            self.webhooks_unwanted += not event.foreign
             return
-        published = await self.known.get(intent.occurrence)
+        try:
+            published = await self.known.get(intent.occurrence)
+        except OccurrenceUnknownError:
+            if intent.installation:
+                raise  # ours: it must be repeated until the sale is back
+            self.webhooks_foreign += 1
+            return
         await asyncio.shield(self.settlement.apply(published, intent))
 
     async def pause(self, occurrence: str, actor: str = "cli") -> None:

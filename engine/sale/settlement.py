@@ -13,16 +13,19 @@ from typing import Any
 import msgspec
 
 from engine.core.documents import Order
-from engine.core.errors import OnsaleError, OrderStateError
+from engine.core.errors import OnsaleError, OrderStateError, PaymentRefusedError
 from engine.payments.provider import Intent, PaymentProvider
 from engine.sale.failures import raise_failure
+from engine.sale.intents import Intents
 from engine.sale.occurrences import Published
 from engine.store.codes import Code
 from engine.store.commands import Commands
 
 log = logging.getLogger(__name__)
 
-AGAIN_MS = 30_000  # when an order that could not be closed is looked at again
+AGAIN_MS = 30_000  # when an order that could not be closed is looked at again, the first time
+REFUSED = "payment_refused"  # why an order ended that the provider refuses to be paid for
+_FAILURE_LENGTH_MAX = 64
 _decode = msgspec.msgpack.Decoder(Order).decode
 
 
@@ -36,29 +39,10 @@ def decode_order(published: Published, answer: list[Any]) -> Order:
 class Settlement:
     """Moves orders along with their money."""
 
-    def __init__(self, commands: Commands, provider: PaymentProvider) -> None:
+    def __init__(self, commands: Commands, provider: PaymentProvider, intents: Intents) -> None:
         self._commands = commands
         self._provider = provider
-
-    async def intent_of(self, published: Published, order: Order) -> Intent:
-        """Return the order's intent, made now if it is not there or was not noted before a crash.
-
-        Raises ``PaymentUnavailableError``, ``PaymentRefusedError``.
-        """
-        payment = order.payment
-        if payment is not None and payment.intent:
-            return await self._provider.retrieve_intent(payment.intent)
-        # The order's id is the idempotency key: this is the one that was made before, if any.
-        intent = await self._provider.create_intent(
-            order=order.id,
-            occurrence=order.occurrence,
-            amount=order.total,
-            currency=order.currency,
-            email=order.email,
-            description=published.snapshot.event_name,
-        )
-        decode_order(published, await self._commands.attach(published.place, order.id, intent.id))
-        return intent
+        self._intents = intents
 
     async def apply(self, published: Published, intent: Intent) -> Order:
         """Make the order what its intent says. Returns the order as it is afterwards."""
@@ -101,16 +85,50 @@ class Settlement:
         return order
 
     async def _canceled(self, published: Published, intent: Intent) -> Order:
+        order = await self.read(published, intent.order)
+        if order.payment is not None and order.payment.intent not in {"", intent.id}:
+            return order  # it is paid by another
         answer = await self._commands.cancel(
             published.place, intent.order, "payment_canceled", AGAIN_MS
         )
         if answer[0] == Code.ORDER_STATE:
             return _decode(answer[1])
         decode_order(published, answer)
-        return decode_order(
-            published,
-            await self._commands.release_order(published.place, intent.order, intent.id),
-        )
+        return await self._release(published, intent.order, intent.id)
+
+    async def _release(self, published: Published, order: str, intent: str) -> Order:
+        """Put the stock back; an order that has another intent stays as it is, for the worker."""
+        answer = await self._commands.release_order(published.place, order, intent)
+        if answer[0] == Code.ORDER_STATE:
+            return _decode(answer[1])
+        return decode_order(published, answer)
+
+    async def refuse(self, published: Published, order: Order, error: PaymentRefusedError) -> Order:
+        """End an order whose payment the provider refuses to make: its stock is free at once.
+
+        No intent is noted, so nobody can pay it; if one is noted by now, the
+        worker cancels that first.
+        """
+        failure = str(error.extra.get("provider_code", ""))[:_FAILURE_LENGTH_MAX]
+        answer = await self._commands.cancel(published.place, order.id, REFUSED, AGAIN_MS, failure)
+        if answer[0] == Code.ORDER_STATE:
+            return _decode(answer[1])
+        order = decode_order(published, answer)
+        log.warning("the provider refuses the payment of order %s: %s", order.id, failure)
+        return await self._release(published, order.id, "")
+
+    async def begin_cancel(
+        self, published: Published, order: Order, reason: str, again_ms: int
+    ) -> Order:
+        """Begin to cancel a pending order; the worker goes on after ``again_ms``.
+
+        Raises ``OrderStateError`` when the order is not pending.
+        """
+        answer = await self._commands.cancel(published.place, order.id, reason, again_ms)
+        if answer[0] == Code.ORDER_STATE:
+            state = _decode(answer[1]).state
+            raise OrderStateError(f"This order is {state} and cannot be cancelled", state=state)
+        return decode_order(published, answer)
 
     async def cancel(self, published: Published, order: Order, reason: str) -> Order:
         """Cancel a pending order, at the provider first.
@@ -119,11 +137,7 @@ class Settlement:
         kept, and the worker goes on with it. Raises ``OrderStateError`` when
         the order is not pending.
         """
-        answer = await self._commands.cancel(published.place, order.id, reason, AGAIN_MS)
-        if answer[0] == Code.ORDER_STATE:
-            state = _decode(answer[1]).state
-            raise OrderStateError(f"This order is {state} and cannot be cancelled", state=state)
-        order = decode_order(published, answer)
+        order = await self.begin_cancel(published, order, reason, AGAIN_MS)
         try:
             return await self.close(published, order)
         except OnsaleError as error:
@@ -144,7 +158,13 @@ class Settlement:
             order = decode_order(published, answer)
         if order.state != "cancelling":
             return order
-        intent = await self.intent_of(published, order)
+        noted = order.payment.intent if order.payment is not None else ""
+        try:
+            intent = await self._intents.of(published, order)
+        except PaymentRefusedError as error:
+            if noted:
+                raise
+            return await self.refuse(published, order, error)
         if intent.status == "open":
             intent = await self._provider.cancel_intent(intent.id)
         if intent.status == "processing":

@@ -14,7 +14,6 @@ import msgspec
 from engine.core.documents import Hold, Line, Order, OrderState
 from engine.core.ids import order_number, ticket_number
 from engine.core.times import rfc3339
-from engine.payments.provider import Intent
 from engine.sale.occurrences import Published, SeatView
 
 
@@ -192,13 +191,16 @@ def _tickets(order: Order, lines: list[LineView]) -> list[TicketView]:
     return found
 
 
-def payment_view(intent: Intent, *, provider: str, publishable_key: str) -> PaymentView:
-    """Return what the buyer's client needs to pay the intent."""
+def payment_view(order: Order, publishable_key: str) -> PaymentView | None:
+    """Return what the buyer's client needs to pay the order; None when it is not to be paid."""
+    payment = order.payment
+    if order.state != "pending" or payment is None or not (payment.intent and payment.secret):
+        return None
     return PaymentView(
-        provider=provider,
+        provider=payment.provider,
         publishable_key=publishable_key,
-        client_secret=intent.client_secret,
-        intent=intent.id,
-        amount=intent.amount,
-        currency=intent.currency,
+        client_secret=payment.secret,
+        intent=payment.intent,
+        amount=order.total,
+        currency=order.currency,
     )

@@ -102,17 +102,27 @@ class Commands:
         """Make an order of a hold."""
         return self._submit("order_place", place, (buyer, hold, version, order, key, body, details))
 
-    def attach(self, place: str, order: str, intent: str) -> Answer:
-        """Note the payment intent of an order."""
-        return self._submit("order_attach", place, (order, intent))
+    def attach(self, place: str, order: str, intent: str, secret: str = "") -> Answer:
+        """Note the payment intent of an order, and what its buyer's client pays with."""
+        return self._submit("order_attach", place, (order, intent, secret))
+
+    def ask(self, place: str, order: str, buyer: str) -> Answer:
+        """Read a buyer's order and take a turn to ask the provider about it."""
+        return self._submit("order_ask", place, (order, buyer))
 
     def confirm(self, place: str, order: str, intent: str, captured: int) -> Answer:
         """Sell what an order holds: the money is here."""
         return self._submit("order_confirm", place, (order, intent, captured))
 
-    def cancel(self, place: str, order: str, reason: str, again_ms: int) -> Answer:
-        """Begin to cancel a pending order."""
-        return self._submit("order_cancel", place, (order, reason, again_ms))
+    def cancel(
+        self, place: str, order: str, reason: str, again_ms: int, failure: str = ""
+    ) -> Answer:
+        """Begin to cancel a pending order. ``failure``: the provider's code if it refused it."""
+        return self._submit("order_cancel", place, (order, reason, again_ms, failure))
+
+    def postpone(self, place: str, order: str, again_ms: int, longest_ms: int) -> Answer:
+        """Look at an order that could not be closed again after a pause that grows."""
+        return self._submit("order_postpone", place, (order, again_ms, longest_ms))
 
     def release_order(self, place: str, order: str, intent: str) -> Answer:
         """Put an order's stock back on sale: the provider has cancelled."""

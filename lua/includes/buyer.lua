@@ -6,6 +6,7 @@
 --         counts = {tickets held or ordered of each type},
 --         budget, unused: see unused.lua, if there are any,
 --         pass = {number, until (sale-clock ms), how it ended or ''}, if he was ever inside,
+--         asked = when the turns to ask the provider are all there again (wall-clock ms), if any was taken,
 --         keys = {{idempotency key, body, answer}, ...}: an order's id, or a packed hold, where '' is
 --         the hold as it is now, so that nothing is written twice}
 -- In requests and stored documents types, tiers, sections and counters count from 0.

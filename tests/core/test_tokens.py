@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.emails import EMAIL_LENGTH_MAX
 from engine.core.errors import UnauthorizedError
-from engine.core.tokens import EMAIL_LENGTH_MAX, TOKEN_LENGTH_MAX, TokenSigner
+from engine.core.tokens import TOKEN_LENGTH_MAX, TokenSigner
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough-for-all-of-the-algorithms"
 NOW = 1_800_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -128,9 +129,16 @@ async def stripe() -> AsyncIterator[StripeLookalike]:
     await lookalike.stop()
 
 
-@pytest.fixture
-async def box(valkey_url: str, redis_client: Redis, stripe: StripeLookalike) -> AsyncIterator[Box]:
-    snapshot = small_house()
+@asynccontextmanager
+async def box_office(
+    valkey_url: str,
+    redis_client: Redis,
+    stripe: StripeLookalike,
+    snapshot: Snapshot,
+    *,
+    installation: str = "",
+) -> AsyncIterator[Box]:
+    """Publish a snapshot and sell it; the look-alike's webhooks come here."""
     await publication.publish(redis_client, snapshot, shard=SHARD)
     provider = StripeProvider(
         secret_key=stripe.secret_key,
@@ -138,6 +146,7 @@ async def box(valkey_url: str, redis_client: Redis, stripe: StripeLookalike) -> 
         webhook_secret=stripe.webhook_secret,
         api_base=stripe.url,
         timeout_s=1.0,
+        installation=installation,
     )
     client = connect(f"{valkey_url}/0")
     sale = Sale(Settings(redis_url=f"{valkey_url}/0"), client, provider)
@@ -156,3 +165,9 @@ async def box(valkey_url: str, redis_client: Redis, stripe: StripeLookalike) -> 
     await provider.close()
     await client.aclose()
     await assert_conserved(redis_client, snapshot.occurrence)
+
+
+@pytest.fixture
+async def box(valkey_url: str, redis_client: Redis, stripe: StripeLookalike) -> AsyncIterator[Box]:
+    async with box_office(valkey_url, redis_client, stripe, small_house()) as made:
+        yield made

@@ -197,7 +197,7 @@ async def test_an_intent_that_was_never_noted_is_found_and_cancelled(
 ) -> None:
     """The process died between the provider's answer and the note of it."""
 
-    async def dies(place: str, order: str, intent: str) -> list[object]:
+    async def dies(*_: str) -> list[object]:
         raise StoreUnavailableError
 
     buyer = new_id()

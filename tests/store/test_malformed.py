@@ -70,6 +70,12 @@ CASES: dict[str, list[list[Any]]] = {
     "order_confirm": [[bad, "pi_1", 1] for bad in NOT_IDS]
     + [[ID, "pi_1", bad] for bad in WRONG_AMOUNTS]
     + [[ID, "", 1]],
+    "order_ask": [[bad, ID] for bad in NOT_IDS] + [[ID, bad] for bad in NOT_IDS],
+    "order_postpone": [
+        *[[bad, 1, 1] for bad in NOT_IDS],
+        *[[ID, bad, 1] for bad in NOT_ABOVE_0],
+        *[[ID, 1, bad] for bad in NOT_ABOVE_0],
+    ],
     "order_cancel": [[bad, "buyer", 1] for bad in NOT_IDS] + [[ID, "x" * 65, 1], [ID, "x", 0]],
     "order_release": [[bad, ""] for bad in NOT_IDS] + [[ID, 5]],
     "order_return": [[bad, "asked"] for bad in NOT_IDS] + [[ID, None]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.embedded.stripe.errors import invalid
 
 AMOUNT_MAX = 99_999_999
+_AMOUNT_MAX_OF = {"idr": 999_999_999_999}
 _ZERO = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
 _THREE = "bhd jod kwd omr tnd"
 _TWO = """
@@ -16,7 +17,7 @@ _TWO = """
     yer zar zmw
 """
 _CURRENCIES = frozenset(f"{_ZERO} {_TWO} {_THREE}".split())  # by decimals: none, two, three
-_THREE_DECIMAL = frozenset(_THREE.split())
+_STEP = {**dict.fromkeys(_THREE.split(), 10), "isk": 100, "ugx": 100}
 _MINIMUM = {
     **dict.fromkeys(("usd", "aud", "brl", "cad", "chf", "eur", "inr", "nzd", "sgd", "jpy"), 50),
     **dict.fromkeys(("aed", "myr", "pln", "ron"), 200),
@@ -50,12 +51,16 @@ def check_amount(amount: int, currency: str) -> int:
             param="amount",
             code="amount_too_small",
         )
-    if amount > AMOUNT_MAX:
+    most = _AMOUNT_MAX_OF.get(currency, AMOUNT_MAX)
+    if amount > most:
         raise invalid(
-            f"Amount must be no more than {AMOUNT_MAX}", param="amount", code="amount_too_large"
+            f"Amount must be no more than {most}", param="amount", code="amount_too_large"
         )
-    if currency in _THREE_DECIMAL and amount % 10:
+    step = _STEP.get(currency, 1)
+    if amount % step:
         raise invalid(
-            f"Amounts in {currency} must be a multiple of 10", param="amount", code="invalid_amount"
+            f"Amounts in {currency} must be a multiple of {step}",
+            param="amount",
+            code="invalid_amount",
         )
     return amount

@@ -9,10 +9,12 @@
 | POST /_test/redeliver | ``{"event": "evt_..."}``: delivers it once more |
 | GET /_test/deliveries | the latest attempts, oldest first, at most 1,000 |
 | POST /_test/settle | bank debits and slow refunds end |
+| GET, DELETE /_test/calls | how many calls came in, by method and route; counts anew |
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TypeVar
 
 import msgspec
@@ -36,12 +38,20 @@ class _Redelivery(msgspec.Struct, forbid_unknown_fields=True):
 class Controls:
     """See the module."""
 
-    def __init__(self, book: Book, webhooks: Webhooks, faults: Faults, refunds: Refunds) -> None:
+    def __init__(
+        self,
+        book: Book,
+        webhooks: Webhooks,
+        faults: Faults,
+        refunds: Refunds,
+        calls: Counter[str],
+    ) -> None:
         self._book = book
         self._state = book.state
         self._webhooks = webhooks
         self._faults = faults
         self._refunds = refunds
+        self._calls = calls
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that the application mounts."""
@@ -54,6 +64,8 @@ class Controls:
             web.post("/_test/redeliver", self._redeliver),
             web.get("/_test/deliveries", self._deliveries),
             web.post("/_test/settle", self._settle),
+            web.get("/_test/calls", self._show_calls),
+            web.delete("/_test/calls", self._clear_calls),
         ]
 
     def settle(self) -> int:
@@ -94,6 +106,14 @@ class Controls:
         del request
         self._faults.clear()
         return _json([])
+
+    async def _show_calls(self, request: web.Request) -> web.Response:
+        del request
+        return _json(dict(self._calls))
+
+    async def _clear_calls(self, request: web.Request) -> web.Response:
+        self._calls.clear()
+        return await self._show_calls(request)
 
     async def _show_webhooks(self, request: web.Request) -> web.Response:
         del request

@@ -19,16 +19,22 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What the next ``count`` matching calls do.
 
     ``mode``: "error" answers 500 (and keeps it under the idempotency key),
-    "unavailable" 503, "rate_limit" 429; "hang" does not answer until the faults
-    are cleared; "drop" cuts the connection. ``when``: before the work, or after
-    it is done and written down. ``path`` is a part of the path.
+    "unavailable" 503, "rate_limit" 429, "lock" 409; "refuse" answers ``status``
+    with ``code`` and ``param``, as for a parameter that is not right; "hang" does
+    not answer until the faults are cleared; "delay" waits ``delay_s`` and goes on;
+    "drop" cuts the connection. ``when``: before the work, or after it is done and
+    written down. ``path`` is a part of the path.
     """
 
-    mode: Literal["error", "unavailable", "rate_limit", "hang", "drop"]
+    mode: Literal["error", "unavailable", "rate_limit", "lock", "refuse", "hang", "delay", "drop"]
     when: Phase = "before"
     count: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     path: str = ""
     method: str = ""
+    status: Annotated[int, Meta(ge=400, le=499)] = 400  # of "refuse"
+    code: str = "parameter_invalid"
+    param: str = ""
+    delay_s: Annotated[float, Meta(ge=0, le=60)] = 1.0  # of "delay"
 
 
 class Faults:
@@ -77,4 +83,19 @@ def answer(fault: Fault) -> ApiError | None:
         return server_error(503)
     if fault.mode == "rate_limit":
         return rate_limited()
+    if fault.mode == "lock":
+        return ApiError(
+            409,
+            "invalid_request_error",
+            "This object cannot be accessed now: another request has it",
+            code="lock_timeout",
+        )
+    if fault.mode == "refuse":
+        return ApiError(
+            fault.status,
+            "invalid_request_error",
+            "Refused on demand",
+            code=fault.code,
+            param=fault.param or None,
+        )
     return None

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
+from email_validator import EmailNotValidError, validate_email
+
 from engine.embedded.stripe.errors import ApiError, invalid
 
 BODY_BYTES_MAX = 131_072
@@ -17,6 +19,7 @@ _FIELDS_MAX = 200
 _DEPTH_MAX = 5
 _NAME_LENGTH_MAX = 256
 _TEXT_LENGTH_MAX = 5_000
+_EMAIL_LENGTH_MAX = 800
 _METADATA_MAX = 50
 _METADATA_NAME_MAX = 40
 _METADATA_VALUE_MAX = 500
@@ -158,6 +161,29 @@ class Params:
         if not isinstance(value, dict):
             raise invalid(f"Invalid array: {self._name(name)}", param=self._name(name))
         return [word for word in value.values() if isinstance(word, str)]
+
+    def email(self, name: str) -> str | None:
+        """Return an e-mail address, None when absent; ASCII only, as Stripe takes it."""
+        value = self.text(name, _EMAIL_LENGTH_MAX)
+        if value is None:
+            return None
+        try:
+            validate_email(
+                value,
+                allow_smtputf8=False,
+                check_deliverability=False,
+                globally_deliverable=False,
+            )
+            good = value.isascii() and "." in value.rpartition("@")[2]
+        except EmailNotValidError:
+            good = False
+        if not good:
+            raise invalid(
+                f"Invalid email address: {value[:80]}",
+                param=self._name(name),
+                code="email_invalid",
+            )
+        return value
 
     def metadata(self, before: dict[str, str]) -> dict[str, str]:
         """Return ``before`` with the given metadata merged; an empty value removes a name."""

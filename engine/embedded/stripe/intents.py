@@ -17,7 +17,6 @@ _CANCEL_REASONS = ("abandoned", "duplicate", "fraudulent", "requested_by_custome
 _TYPES = ("card", "us_bank_account", "link", "cashapp", "klarna", "sepa_debit", "paypal")
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 _DESCRIPTION_MAX = 1_000
-_EMAIL_MAX = 800
 
 
 class Intents:
@@ -105,7 +104,7 @@ class Intents:
         intent = self._state.intents.get(call.item, "intent")
         call.may_see(intent)
         method = self._method(params)
-        email = params.text("receipt_email", _EMAIL_MAX)
+        email = params.email("receipt_email")
         return_url, off_session = self._confirmation(params)
         params.finish()
         intent.receipt_email = email or intent.receipt_email
@@ -184,7 +183,7 @@ class Intents:
 
     def _describe(self, intent: Intent, params: Params) -> None:
         intent.description = params.text("description", _DESCRIPTION_MAX) or intent.description
-        intent.receipt_email = params.text("receipt_email", _EMAIL_MAX) or intent.receipt_email
+        intent.receipt_email = params.email("receipt_email") or intent.receipt_email
         suffix = params.text("statement_descriptor_suffix", 22)
         intent.descriptor_suffix = suffix or intent.descriptor_suffix
         intent.metadata = params.metadata(intent.metadata)

@@ -60,7 +60,8 @@ class StripeLookalike:
             delivered=self._book.delivered,
         )
         server = Server(self._book, self.webhooks, self.faults, Keys(secret_key, publishable_key))
-        self.controls = Controls(self._book, self.webhooks, self.faults, server.refunds)
+        self.calls = server.calls  # how many came in, by method and route
+        self.controls = Controls(self._book, self.webhooks, self.faults, server.refunds, self.calls)
         application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_routes(
             [*server.routes(), *self.controls.routes(), web.get("/health", _health)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -63,6 +65,7 @@ class Server:
         self._intents = Intents(book.state, self._methods)
         self.refunds = Refunds(book.state)
         self._events = Events(book.state)
+        self.calls: Counter[str] = Counter()  # by method and route, as they came in
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the API and of the 3-D Secure page."""
@@ -93,15 +96,16 @@ class Server:
         ]
 
     def _get(self, path: str, endpoint: Endpoint, *, public: bool = False) -> web.RouteDef:
-        handler = self._handler(endpoint, public=public)
+        handler = self._handler(f"/v1/{path}", endpoint, public=public)
         return web.get(f"/v1/{path}", handler, allow_head=False)
 
     def _post(self, path: str, endpoint: Endpoint, *, public: bool = False) -> web.RouteDef:
-        return web.post(f"/v1/{path}", self._handler(endpoint, public=public))
+        return web.post(f"/v1/{path}", self._handler(f"/v1/{path}", endpoint, public=public))
 
-    def _handler(self, endpoint: Endpoint, *, public: bool) -> Handler:
+    def _handler(self, path: str, endpoint: Endpoint, *, public: bool) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             request_id = f"req_{token(_REQUEST_ID_LENGTH)}"
+            self.calls[f"{request.method} {path}"] += 1
             key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
             try:
                 fields = await _fields(request)
@@ -176,6 +180,8 @@ class Server:
     async def _suffer(self, fault: faults.Fault, request: web.Request) -> None:
         if fault.mode == "hang":
             await self._faults.hang()
+        elif fault.mode == "delay":
+            await asyncio.sleep(fault.delay_s)
         elif fault.mode == "drop" and request.transport is not None:
             request.transport.abort()
 

@@ -15,6 +15,7 @@ from engine.core.errors import (
     PaymentRefusedError,
     PaymentUnavailableError,
     SalePausedError,
+    TotalNotChargeableError,
     WebhookRejectedError,
 )
 from engine.http import holds, orders
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
             OrderStateError,
             SalePausedError,
             BacklogFullError,
+            TotalNotChargeableError,
             PaymentRefusedError,
             PaymentUnavailableError,
         ),
@@ -92,7 +94,11 @@ ROUTES: tuple[Route, ...] = (
         name="settle_order",
         tag="Orders",
         summary="Say that the order has been paid",
-        description="The provider is asked; nobody need wait for its webhook.",
+        description=(
+            "The provider is asked; nobody need wait for its webhook. Asked more often than about "
+            "once a second, the order is answered as it is known; `Retry-After` says when to ask "
+            "again while it is still to be paid."
+        ),
         handler=orders.settle_order,
         body=Nothing,
         body_optional=True,
