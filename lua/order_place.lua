@@ -71,8 +71,7 @@ local function place(request)
     move_lines(order.lines, HELD, SOLD)
     return step(order, 'confirmed', 'order.confirmed')
   end
-  order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
-    refund_reason = '', refund_id = '' }
+  order.payment = { provider = details.provider, intent = '' }
   set_due('o' .. order_id, order.pay_by)
   return step(order, 'pending', 'order.placed')
 end

@@ -173,6 +173,12 @@ class OrderStateError(ConflictError):
     code, title = "order_state", "The order is in another state"
 
 
+class OrderDisputedError(ConflictError):
+    """The buyer's bank has the order's money while it decides: it cannot be given back."""
+
+    code, title = "order_disputed", "The order's payment is disputed"
+
+
 class BacklogFullError(OnsaleError):
     """The write-behind is too far behind; new holds wait."""
 

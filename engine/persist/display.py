@@ -66,7 +66,8 @@ def _show(console: Console, report: Report) -> None:
     console.print(_table(report))
     console.print(
         f"orders {report.orders}, tickets {report.tickets}, captured {report.captured} and given"
-        f" back {report.refunded} (minor units {report.currency}), records of the waiting room"
+        f" back {report.refunded}, owed or on its way {report.owed}, withdrawn by disputes"
+        f" {report.withdrawn} (minor units {report.currency}), records of the waiting room"
         f" {report.queue_events}, records on their way {report.in_flight}",
         soft_wrap=True,
     )

@@ -12,6 +12,7 @@ from engine.payments.provider import PaymentProvider
 from engine.sale.backlog import Backlog
 from engine.sale.expiry import Expiry
 from engine.sale.holds import Holds
+from engine.sale.money_watch import MoneyWatch
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.orders import Orders
 from engine.sale.settlement import Settlement
@@ -28,7 +29,8 @@ class Sale:
     """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's.
 
     ``holds`` and ``orders`` serve buyers, ``expiry`` ends what runs out,
-    ``settlement`` moves orders along with their money, ``waiting`` is the room before the sale.
+    ``settlement`` moves orders along with their money, ``money`` looks after what goes back,
+    ``waiting`` is the room before the sale.
     """
 
     def __init__(self, settings: Settings, client: Redis, provider: PaymentProvider) -> None:
@@ -55,6 +57,7 @@ class Sale:
         self.holds = Holds(self.commands, self.known, self.backlog)
         self.orders = Orders(self.commands, self.known, self.holds, self.settlement, provider)
         self.expiry = Expiry(self.commands, self.known, self.settlement)
+        self.money = MoneyWatch(self.commands, self.known, self.settlement, provider, client)
         self.waiting = WaitingRoom(
             self.commands, self.known, client, settings.live_interval_ms / 1000
         )
@@ -86,15 +89,11 @@ class Sale:
         """Verify a message of the provider and do what it says; returns once that is recorded.
 
         Doubled, late and shuffled messages do no harm: the message says which
-        intent to look at, and a state only moves forward. Raises
+        intent to look at, and the provider what became of it. Raises
         ``WebhookRejectedError``; any other error asks the provider to repeat.
         """
         event = self._provider.parse_webhook(body, signature)
-        intent = event.intent
-        if intent is None or not intent.order or not intent.occurrence:
-            return
-        published = await self.known.get(intent.occurrence)
-        await asyncio.shield(self.settlement.apply(published, intent))
+        await asyncio.shield(self.money.take(event))
 
     async def pause(self, occurrence: str, actor: str = "cli") -> None:
         """Stop the sale clock of an occurrence. ``actor``: who does it, for the record."""

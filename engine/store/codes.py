@@ -30,6 +30,8 @@ class Code(IntEnum):
     PLACE_EXPIRED = 19
     BUDGET = 40
     FENCED = 41
+    ORDER_CHANGED = 53
+    DISPUTED = 54
 
 
 class LineCode(IntEnum):

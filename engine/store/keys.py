@@ -10,6 +10,7 @@ SHARD_COUNT = 16  # fixed at install: order numbers and key names depend on it
 
 OCCURRENCES = "onsale:occurrences"  # hash: occurrence id -> shard number
 CATALOGUE = "onsale:catalogue"  # counter of publications, by which processes see that one was made
+EVENT_CURSOR = "onsale:provider:events"  # time of the provider's newest event that was looked at, s
 
 
 def shard_tag(shard: int) -> str:

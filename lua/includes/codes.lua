@@ -36,3 +36,6 @@ local LINE_NOT_HELD = 30       -- a removal of what the hold does not have
 -- More of the waiting room.
 local BUDGET = 40            -- too many of the same name joined: in how many ms to try again
 local FENCED = 41            -- a newer leader has taken over: its fence
+-- Of an order's money.
+local ORDER_CHANGED = 53     -- the order's version is another: the order
+local DISPUTED = 54          -- the buyer's bank has the order's money while it decides: the order

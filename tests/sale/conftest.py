@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from engine.core.documents import Order
 from engine.core.errors import OnsaleError
 from engine.core.ids import new_id
 from engine.core.snapshot import Snapshot
@@ -20,7 +22,7 @@ from engine.sale.requests import CheckoutRequest, HoldRequest, Idempotency, Line
 from engine.sale.service import Sale
 from engine.sale.views import CheckoutView, HoldView, OrderView
 from engine.settings import Settings
-from engine.store import keys, publication
+from engine.store import inspection, keys, publication
 from engine.store.client import connect
 from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
@@ -107,6 +109,21 @@ class Box:
         """Move the sale clock on: it is the wall clock less all pauses."""
         self._ahead_ms += ms
         await put_clock_ahead(self.client, self.place, self._ahead_ms)
+
+    async def money_round(self) -> int:
+        """Look at all money that is followed, as if its time had come; what is raised stays so."""
+        key = f"{self.place}:money"
+        for order, at in (
+            await inspection.read_followed(self.client, SHARD, self.occurrence)
+        ).items():
+            if at != math.inf:
+                await self.client.zadd(key, {order: 0})
+        return await self.sale.money.run_once()
+
+    async def stored(self, order: str) -> Order:
+        """The order as Redis has it."""
+        published = await self.sale.published(self.occurrence)
+        return await self.sale.settlement.read(published, order)
 
     async def receive(self, request: web.Request) -> web.Response:
         """The webhook endpoint: like the edge, it answers 200 only when all is recorded."""

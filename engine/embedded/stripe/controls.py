@@ -9,6 +9,8 @@
 | POST /_test/redeliver | ``{"event": "evt_..."}``: delivers it once more |
 | GET /_test/deliveries | the latest attempts, oldest first, at most 1,000 |
 | POST /_test/settle | bank debits and slow refunds end |
+
+Those of single payments are in :mod:`engine.embedded.stripe.money_controls`.
 """
 
 from __future__ import annotations
