@@ -134,7 +134,7 @@ class PaymentProvider(Protocol):
         """
 
     def money_events(self, *, since_s: int) -> AsyncIterator[WebhookEvent]:
-        """Tell what happened to captured money since then, newest first: messages may be lost."""
+        """Tell of money that was captured, went back or was disputed since then, newest first."""
 
     def intents(self, *, created_after_s: int) -> AsyncIterator[Intent]:
         """Every intent made since then, for the audit; pages are fetched as needed."""

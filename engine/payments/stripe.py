@@ -188,8 +188,9 @@ class StripeProvider:
         return wire.funds(intent, refunds, disputes)
 
     async def money_events(self, *, since_s: int) -> AsyncIterator[WebhookEvent]:
-        """Yield what happened to captured money since then, newest first; Stripe keeps 30 days."""
-        params = {"created": {"gte": since_s}, "types": list(wire.MONEY_EVENTS)}
+        """Yield what happened to money since then, newest first; Stripe keeps 30 days."""
+        kinds = ["payment_intent.succeeded", *wire.MONEY_EVENTS]
+        params = {"created": {"gte": since_s}, "types": kinds}
         async for item in self._pages("/v1/events", params, wire.Page[wire.ListedEvent]):
             yield item.event()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -189,8 +189,8 @@ def funds(intent: Intent, refunds: list[Refund], disputes: list[Dispute]) -> Fun
     )
 
 
-class _EventData(msgspec.Struct):
-    object: _Concerned
+class _ListedData(msgspec.Struct):
+    object: dict[str, Any]
 
 
 class ListedEvent(msgspec.Struct):
@@ -199,16 +199,20 @@ class ListedEvent(msgspec.Struct):
     id: str
     type: str
     created: int
-    data: _EventData
+    data: _ListedData
 
     def event(self) -> WebhookEvent:
-        """Return it in the provider's terms."""
+        """Return it in the provider's terms. Raises :class:`PaymentUnavailableError`."""
+        found = self.data.object
+        intent: Intent | None = None
+        if self.type.startswith("payment_intent."):
+            wire = read(found, PaymentIntent)
+            intent = wire.intent()
+            payment = wire.id if intent else ""
+        else:
+            payment = read(found, _Concerned).payment_intent or ""
         return WebhookEvent(
-            id=self.id,
-            kind=self.type,
-            created_s=self.created,
-            intent=None,
-            payment=self.data.object.payment_intent or "",
+            id=self.id, kind=self.type, created_s=self.created, intent=intent, payment=payment
         )
 
 
@@ -266,10 +270,12 @@ def event(body: bytes) -> WebhookEvent:
     payment: str | None = None
     if message.type.startswith("payment_intent."):
         wire = _INTENTS.decode(message.data.object)
-        intent, payment = wire.intent(), wire.id
+        intent = wire.intent()
+        payment = wire.id if intent else None
     elif message.type == "charge.refunded":
         charge = _CHARGES.decode(message.data.object)
-        intent, payment = charge.intent(), charge.payment_intent
+        intent = charge.intent()
+        payment = charge.payment_intent if intent else None
     elif message.type in MONEY_EVENTS:
         payment = _CONCERNED.decode(message.data.object).payment_intent
     return WebhookEvent(

@@ -35,6 +35,11 @@ def idempotency(body: bytes = b"b" * 16) -> Idempotency:
     return Idempotency(key_digest=bytes.fromhex(new_id()), body_digest=body)
 
 
+def intent_of(checkout: CheckoutView) -> str:
+    assert checkout.payment is not None
+    return checkout.payment.intent
+
+
 class Box:
     """A box office: a sale, its money, and a clock that can be moved on."""
 
@@ -110,6 +115,37 @@ class Box:
         self._ahead_ms += ms
         await put_clock_ahead(self.client, self.place, self._ahead_ms)
 
+    async def confirmed(self, buyer: str, *lines: LineRequest) -> CheckoutView:
+        """An order that is paid for and confirmed."""
+        checkout = await self.pending(buyer, *lines)
+        self.stripe.money.capture(intent_of(checkout))
+        await self.until_state(buyer, checkout.order.id, "confirmed")
+        await self.until_settled()
+        return checkout
+
+    async def until_settled(self) -> None:
+        """Wait until the provider has nothing more to tell."""
+        await asyncio.wait_for(self.stripe.webhooks.settled(), 20)
+
+    async def stray_intent(self, order: str, amount: int, currency: str = "eur") -> str:
+        """Another intent for an order, made by nobody knows whom."""
+        fields = {
+            "amount": amount,
+            "currency": currency,
+            "metadata[order]": order,
+            "metadata[occurrence]": self.occurrence,
+        }
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{self.stripe.url}/v1/payment_intents",
+                data={name: str(value) for name, value in fields.items()},
+                headers={"Authorization": f"Bearer {self.stripe.secret_key}"},
+            ) as response,
+        ):
+            assert response.status == 200, await response.text()
+            return str((await response.json())["id"])
+
     async def money_round(self) -> int:
         """Look at all money that is followed, as if its time had come; what is raised stays so."""
         key = f"{self.place}:money"
@@ -119,6 +155,12 @@ class Box:
             if at != math.inf:
                 await self.client.zadd(key, {order: 0})
         return await self.sale.money.run_once()
+
+    async def next_look(self, order: str) -> float:
+        """In how many ms the order's money is looked at."""
+        followed = await inspection.read_followed(self.client, SHARD, self.occurrence)
+        seconds, micros = await self.client.time()
+        return followed[order] - seconds * 1000 - micros / 1000
 
     async def stored(self, order: str) -> Order:
         """The order as Redis has it."""
