@@ -126,10 +126,9 @@ def refunds(occurrence: str | None) -> None:
     async def run() -> bool:
         async with running_sale() as sale:
             needed = False
-            for published in await sale.occurrences():
+            wanted = [await sale.published(occurrence)] if occurrence else await sale.occurrences()
+            for published in wanted:
                 name = published.snapshot.occurrence
-                if occurrence not in (None, name):
-                    continue
                 async for order in sale.money.followed(published):
                     money = order.payment.everything if order.payment else []
                     needed = needed or any(item.refund_state == "failed" for item in money)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from engine.core.documents import Money, Order
+from engine.core.errors import LinesUnavailableError
+from engine.core.ids import new_id
 from engine.embedded.stripe.objects import Intent
+from engine.sale.requests import LineRequest
 from engine.store import inspection
 from tests.conservation import assert_conserved
 from tests.sale.conftest import SHARD, Box
+
+SEATS = LineRequest(ticket_type="stalls", seats=["A-1-1", "A-1-2"])
 
 
 async def come_to_rest(box: Box) -> None:
@@ -68,3 +73,12 @@ def assert_known(box: Box, intent: Intent, order: Order, money: Money, own: bool
         assert money.owed == max(0, stays - (withdrawn - lost)), (order, money)
         if money.owed:
             assert money.refund_state in {"owed", "failed"}, (order, money)
+
+
+async def free_again(box: Box) -> bool:
+    """Whether the two seats can be held by another."""
+    try:
+        await box.hold(new_id(), SEATS)
+    except LinesUnavailableError:
+        return False
+    return True
