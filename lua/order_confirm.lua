@@ -160,7 +160,7 @@ local function confirm(request)
   local payment = order.payment
   local own = not free and (payment.intent == '' or payment.intent == intent)
   local state, kind, moved, fresh
-  if own and (said.currency == '' or said.currency == order.currency) then
+  if own and (said.currency == '' or string.upper(said.currency) == string.upper(order.currency)) then
     state, kind, moved, fresh = own_money(order, intent, said)
   else
     if own then payment.intent = intent end

@@ -61,7 +61,7 @@ DisputeState = Literal[
 ]
 
 
-class Money(msgspec.Struct, kw_only=True, gc=False):
+class Money(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """The money of one of the provider's intents, as the provider last told of it.
 
     Amounts are minor units. ``captured`` was taken, ``refund`` of it is to go
@@ -70,10 +70,10 @@ class Money(msgspec.Struct, kw_only=True, gc=False):
     buyer's bank takes it (``withdrawn``, by a dispute). ``tries``: refunds that
     failed or were refused, after ``tries_until`` of them (0: five) a person must
     look; ``failed``: those that the provider tells of; ``failure``: why the last
-    one came to nothing.
+    one came to nothing. Members that are 0 or empty are left out of the document.
     """
 
-    intent: str = ""  # the provider's id
+    intent: str = msgspec.field(default_factory=str)  # the provider's id; always written
     captured: int = 0
     refund: int = 0
     refunded: int = 0

@@ -165,7 +165,9 @@ def order_view(published: Published, order: Order, now: int, wall: int) -> Order
     payment = order.payment
     all_money: list[Money] = [payment] if payment else []
     if payment:
-        all_money += [other for other in payment.others if other.currency == order.currency]
+        all_money += [
+            other for other in payment.others if other.currency.upper() == order.currency.upper()
+        ]
     states = {money.refund_state for money in all_money}
     return OrderView(
         id=order.id,

@@ -200,6 +200,50 @@ async def test_a_refund_gives_seats_and_money_back_once(house: House) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("currency", "state"), [("EUR", "confirmed"), ("eur", "confirmed"), ("USD", "cancelled")]
+)
+async def test_a_currency_is_the_same_in_small_letters(
+    house: House, currency: str, state: str
+) -> None:
+    order = await pending(house)
+    said = {"currency": currency}
+    after = decoded(await house.commands.confirm(house.place, order.id, "pi_1", 7500, said))
+    assert after.state == state
+
+
+async def test_an_answer_older_than_the_order_is_refused(house: House) -> None:
+    order = await pending(house)
+    confirm, place = house.commands.confirm, house.place
+    answer = await confirm(place, order.id, "pi_1", 7500, version=order.version + 1)
+    assert answer[0] == Code.ORDER_CHANGED
+    assert (await house.read_order(order.id)).state == "pending"
+    assert decoded(await confirm(place, order.id, "pi_1", 7500, version=1)).state == "confirmed"
+    assert (await confirm(place, order.id, "pi_1", 7500, version=1))[0] == Code.ORDER_CHANGED
+
+
+async def test_money_of_too_many_intents_is_refused(house: House) -> None:
+    order = await pending(house)
+    confirm, place = house.commands.confirm, house.place
+    await confirm(place, order.id, "pi_1", 7500)
+    for i in range(16):
+        after = decoded(await confirm(place, order.id, f"pi_other_{i}", 5))
+    assert after.payment is not None
+    assert len(after.payment.others) == 16
+    assert (await confirm(place, order.id, "pi_other_16", 5))[0] == Code.ORDER_STATE
+    assert (await house.read_order(order.id)).version == after.version
+
+
+async def test_an_order_of_a_disputed_payment_is_not_taken_back(house: House) -> None:
+    order = await pending(house)
+    commands, place = house.commands, house.place
+    await commands.confirm(place, order.id, "pi_1", 7500)
+    said = {"dispute": "open", "withdrawn": 7500}
+    await commands.confirm(place, order.id, "pi_1", 7500, said)
+    assert (await commands.return_order(place, order.id, "asked"))[0] == Code.DISPUTED
+    assert (await house.counter("category:Stalls")).sold == 2
+
+
 async def test_no_step_of_a_refund_is_taken_where_nothing_is_owed(house: House) -> None:
     order = await pending(house)
     for step in ("refused", "again", "elsewhere"):
