@@ -54,7 +54,8 @@ COMMANDS = {
     "queue": Entry(
         "engine.sale.waiting.operator_commands:queue", "Show and steer the line before a sale."
     ),
-    "refund": Entry("engine.sale.commands:refund", "Refund an order in full."),
+    "refund": Entry("engine.sale.commands:refund", "Refund an order, or go on with its refund."),
+    "refunds": Entry("engine.sale.commands:refunds", "List money that is owed back or disputed."),
     "audit": Entry(
         "engine.persist.commands:audit", "Prove that Redis, PostgreSQL and payments agree."
     ),

@@ -1,9 +1,9 @@
 -- Begin to cancel a pending order. Its stock is kept: the provider must cancel first, then order_release.
 --
 -- KEYS[1]  prefix of the occurrence
--- ARGV[1]  msgpack list of {order, reason, again_ms, failure}
+-- ARGV[1]  msgpack list of {order, reason, again_ms, refusal}
 --          again_ms: when the worker looks at it again, should the caller die before it is released
---          failure: the provider's code when it refused the payment, else ''
+--          refusal: the provider's code when it refused the payment, else ''
 -- Answers  {OK, order, now, wall}  cancelling, or cancelled already
 --          INVALID, NOT_PUBLISHED, ORDER_UNKNOWN, {ORDER_STATE, order}
 -- Records  order.cancelling
@@ -12,8 +12,8 @@
 -- @include "order"
 
 local function cancel(request)
-  local order_id, reason, again_ms, failure = request[1], request[2], request[3], request[4] or ''
-  if not (is_id(order_id) and is_text(reason, 64) and is_count(again_ms, 3600000) and is_text(failure, 64)) then
+  local order_id, reason, again_ms, refusal = request[1], request[2], request[3], request[4] or ''
+  if not (is_id(order_id) and is_text(reason, 64) and is_count(again_ms, 3600000) and is_text(refusal, 64)) then
     return { INVALID }
   end
   local order = document(order_key(order_id))
@@ -21,7 +21,7 @@ local function cancel(request)
   if order.state == 'cancelling' or order.state == 'cancelled' then return answer(order) end
   if order.state ~= 'pending' then return { ORDER_STATE, cmsgpack.pack(order), now, wall } end
   order.cancel_reason = reason
-  order.payment.failure = failure
+  order.payment.refusal = refusal
   set_due('o' .. order_id, now + again_ms)
   return step(order, 'cancelling', 'order.cancelling')
 end

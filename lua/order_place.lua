@@ -79,9 +79,8 @@ local function place(request)
     return step(order, 'confirmed', 'order.confirmed')
   end
   note_unpaid_order(buyer, hold)
-  order.payment = { provider = details.provider, intent = '', captured = 0, refund = 0,
-    refund_reason = '', refund_id = '', description = details.description or '', secret = '', failure = '',
-    asked = 0, attempts = 0 }
+  order.payment = { provider = details.provider, intent = '', description = details.description or '',
+    secret = '', refusal = '', asked = 0, attempts = 0 }
   set_due('o' .. order_id, order.pay_by)
   return step(order, 'pending', 'order.placed')
 end

@@ -2,12 +2,14 @@
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of {order, reason}
--- Answers  {OK, order, now, wall}  refunded; payment.refund is to be given back until payment.refund_id is set
+-- Answers  {OK, order, now, wall}  refunded; look at payment.refund_state
 --          INVALID, NOT_PUBLISHED, ORDER_UNKNOWN, {ORDER_STATE, order}
+--          {DISPUTED, order}  the buyer's bank has taken the money back for now: it decides
 -- Records  order.refund_due, or order.refunded when there is no money to give back
 -- @include "batch"
 -- @include "hold"
 -- @include "order"
+-- @include "money"
 
 local function return_stock(request)
   local order_id, reason = request[1], request[2]
@@ -16,15 +18,18 @@ local function return_stock(request)
   if not order then return { ORDER_UNKNOWN } end
   if order.state == 'refunded' then return answer(order) end
   if order.state ~= 'confirmed' then return { ORDER_STATE, cmsgpack.pack(order), now, wall } end
+  local payment = order.payment
+  if payment and payment.dispute == 'open' then return { DISPUTED, cmsgpack.pack(order), now, wall } end
   move_lines(order.lines, SOLD, FREE)
   forget_counts(order)
-  local payment = order.payment
-  if payment and payment.captured > 0 then
+  local kind = 'order.refunded'
+  if payment and (payment.captured or 0) > 0 then
     payment.refund, payment.refund_reason = payment.captured, reason
-    set_due('o' .. order_id, now)
-    return step(order, 'refunded', 'order.refund_due')
+    judge(payment)
+    if payment.refund_state ~= 'done' then kind = 'order.refund_due' end
+    follow(order, true)
   end
-  return step(order, 'refunded', 'order.refunded')
+  return step(order, 'refunded', kind)
 end
 
 return run(return_stock, prefetch_orders)

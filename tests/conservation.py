@@ -41,14 +41,16 @@ async def assert_conserved(client: Redis, occurrence: str) -> None:
     deadlines = await inspection.read_deadlines(client, shard, occurrence)
     due = {f"h{hold.buyer}" for hold in holds}
     due |= {f"o{order.id}" for order in orders if order.state in {"pending", "cancelling"}}
-    due |= {
-        f"o{order.id}"
-        for order in orders
-        if order.payment and order.payment.refund and not order.payment.refund_id
-    }
     passes = await inspection.passes(client, shard, occurrence)
     due |= {f"p{buyer}" for buyer in passes}
     assert set(deadlines) == due
+
+    followed = await inspection.read_followed(client, shard, occurrence)
+    assert followed.keys() == {
+        order.id
+        for order in orders
+        if order.payment and any(money.is_followed for money in order.payment.everything)
+    }
 
     line = await waiting.read_queue(client, shard, occurrence)
     assert line.queue.inside == len(passes)

@@ -191,6 +191,12 @@ class TotalNotChargeableError(ConflictError):
     code, title = "total_not_chargeable", "This total cannot be charged"
 
 
+class OrderDisputedError(ConflictError):
+    """The buyer's bank has the order's money while it decides: it cannot be given back."""
+
+    code, title = "order_disputed", "The order's payment is disputed"
+
+
 class BacklogFullError(OnsaleError):
     """The write-behind is too far behind; new holds wait."""
 

@@ -16,6 +16,8 @@ ACCOUNTS = (
     "payment_fees",  # what buyers paid towards the provider's charges
     "tax_payable",  # what is owed to the tax office
     "refunds",  # what is owed back to buyers
+    "disputes",  # what buyers' banks have withdrawn
+    "other_means",  # what was given back without the payment provider
 )
 _ACCOUNT_LIST = ", ".join(f"'{account}'" for account in ACCOUNTS)
 
@@ -27,7 +29,11 @@ class LedgerEntry(Base):
     posting is named after what happened and happens once to an order, so the
     key makes every repetition harmless: "sale" (confirmed and paid), "receipt"
     (captured for an order that cannot be honoured), "reversal" (a sale that is
-    to be given back), "refund" (given back).
+    to be given back). What can happen again is named with the version of the
+    order: "refund 4" (given back, or a refund that failed: a negative one),
+    "dispute 5" (withdrawn, or brought back), "other_receipt 3" (captured by an
+    intent that the order did not wait for), "elsewhere 6" (given back by other
+    means than the provider).
     """
 
     __tablename__ = "ledger_entries"

@@ -148,12 +148,22 @@ class Ticket(Base):
 class Payment(Base):
     """What is known of the money of an order. One row an order: it has one intent.
 
-    Made when the order leaves ``pending``; before that nothing is known.
+    Made when the order leaves ``pending``; before that nothing is known. Money
+    of other intents, all of which goes back, is summed up in ``others_*``; the
+    order's document has each of them.
     """
 
     __tablename__ = "payments"
     __table_args__ = (
         CheckConstraint("captured >= 0 AND refund_due >= 0 AND refunded >= 0", name="amounts"),
+        CheckConstraint(
+            "refunding >= 0 AND withdrawn >= 0 AND others_captured >= 0 AND others_due >= 0",
+            name="more_amounts",
+        ),
+        CheckConstraint(
+            "refund_state IN ('', 'owed', 'pending', 'done', 'failed')", name="refund_state"
+        ),
+        CheckConstraint("dispute IN ('', 'inquiry', 'open', 'won', 'lost')", name="dispute"),
         Index(None, "intent"),
         {"postgresql_with": {"fillfactor": "60"}},  # as for orders
     )
@@ -164,10 +174,18 @@ class Payment(Base):
     provider: Mapped[str] = mapped_column(Text)
     intent: Mapped[str] = mapped_column(Text)  # the provider's id; empty until it is known
     captured: Mapped[Amount]
-    refund_due: Mapped[Amount]  # owed to the buyer and not yet given back
+    refund_due: Mapped[Amount]  # owed to the buyer and still to be asked for
+    refunding: Mapped[Amount]  # asked for, on its way
     refunded: Mapped[Amount]
+    refund_state: Mapped[str] = mapped_column(Text)  # engine.core.documents.RefundState
     refund_reason: Mapped[str] = mapped_column(Text)
     refund_id: Mapped[str] = mapped_column(Text)  # the provider's id
+    refund_tries: Mapped[int]  # refunds that came to nothing
+    refund_failure: Mapped[str] = mapped_column(Text)  # why the last one did
+    dispute: Mapped[str] = mapped_column(Text)  # engine.core.documents.DisputeState
+    withdrawn: Mapped[Amount]  # by a dispute that is open or lost
+    others_captured: Mapped[Amount]
+    others_due: Mapped[Amount]
 
 
 class OrderEvent(Base):
@@ -183,5 +201,6 @@ class OrderEvent(Base):
     reason: Mapped[str] = mapped_column(Text)
     captured: Mapped[Amount]
     refund: Mapped[Amount]
+    refund_state: Mapped[str] = mapped_column(Text)
     entry: Mapped[str] = mapped_column(Text)  # the record's id in its shard's stream
     happened_at: Mapped[Moment]

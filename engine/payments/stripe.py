@@ -33,7 +33,7 @@ from engine.core.errors import (
 )
 from engine.payments import stripe_limits
 from engine.payments import stripe_objects as wire
-from engine.payments.provider import Intent, Refund, WebhookEvent
+from engine.payments.provider import Funds, Intent, Refund, WebhookEvent
 from engine.settings import Settings
 
 WEBHOOK_EVENTS = (
@@ -42,9 +42,7 @@ WEBHOOK_EVENTS = (
     "payment_intent.canceled",
     "payment_intent.processing",
     "payment_intent.requires_action",
-    "charge.refunded",
-    "charge.dispute.created",
-    "charge.dispute.closed",
+    *wire.MONEY_EVENTS,
 )
 """The kinds to enable on the webhook endpoint at Stripe."""
 
@@ -155,7 +153,7 @@ class StripeProvider:
         params = {"created": {"gte": since, "lte": until}, "expand": ["data.latest_charge"]}
         async for item in self._pages("/v1/payment_intents", params, wire.Page[wire.PaymentIntent]):
             intent = item.intent()
-            if intent is not None and intent.order == order and not self._is_foreign(intent):
+            if intent is not None and intent.order == order and not self.is_foreign(intent):
                 return intent
         return None
 
@@ -181,21 +179,28 @@ class StripeProvider:
             return await self.retrieve_intent(intent)
         return wire.owned(answer, wire.PaymentIntent)
 
-    async def refund(self, *, intent: str, order: str, amount: int, reason: str) -> Refund:
-        """Give ``amount`` back; the same (order, reason, amount) gives back once.
+    async def refund(
+        self, *, intent: str, order: str, amount: int, reason: str, attempt: str = ""
+    ) -> Refund:
+        """Give ``amount`` back; the same (order, reason, amount, attempt) gives back once.
 
-        A refund that failed at the bank may be asked for again.
+        A refund that failed at the bank may be asked for again. Raises
+        ``PaymentRefusedError`` with Stripe's code: ``charge_already_refunded``,
+        ``charge_disputed``, for an amount above what is left the error's type
+        (https://docs.stripe.com/error-codes).
         """
-        wanted = {"order": order, "reason": reason}
+        wanted = {"order": order, "reason": reason, **({"attempt": attempt} if attempt else {})}
         failed = 0
         async for given in self._pages(
             "/v1/refunds", {"payment_intent": intent}, wire.Page[wire.Refund]
         ):
             if given.metadata == wanted and given.amount == amount:
-                if given.status not in {"failed", "canceled"}:
-                    return given.refund()
+                found = given.refund()
+                if found.status != "failed":
+                    return found
                 failed += 1
-        digest = hashlib.sha256(f"{reason}\n{amount}\n{failed}".encode()).hexdigest()[:32]
+        parts = f"{intent}\n{reason}\n{amount}\n{attempt}\n{failed}"
+        digest = hashlib.sha256(parts.encode()).hexdigest()[:32]
         answer = await self._post(
             "/v1/refunds",
             {"payment_intent": intent, "amount": amount, "metadata": wanted},
@@ -203,12 +208,38 @@ class StripeProvider:
         )
         return wire.read(answer, wire.Refund).refund()
 
+    async def read_funds(self, intent: Intent, *, closely: bool) -> Funds:
+        """Return what became of the money of an intent that was retrieved just now.
+
+        The refunds say it, not the charge's ``amount_refunded``, which does not
+        tell what is still on its way (https://docs.stripe.com/refunds).
+        """
+        of_intent = {"payment_intent": intent.id}
+        refunds: list[wire.Refund] = []
+        disputes: list[wire.Dispute] = []
+        if closely or intent.refunded:
+            pages = self._pages("/v1/refunds", of_intent, wire.Page[wire.Refund])
+            refunds = [refund async for refund in pages]
+        if intent.disputed:
+            found = self._pages("/v1/disputes", of_intent, wire.Page[wire.Dispute])
+            disputes = [dispute async for dispute in found]
+        return wire.funds(intent, refunds, disputes)
+
+    async def money_events(self, *, since_s: int) -> AsyncIterator[WebhookEvent]:
+        """Yield what happened to money since then, newest first; Stripe keeps 30 days."""
+        kinds = ["payment_intent.succeeded", *wire.MONEY_EVENTS]
+        params = {"created": {"gte": since_s}, "types": kinds}
+        async for item in self._pages("/v1/events", params, wire.Page[wire.ListedEvent]):
+            event = item.event()
+            if event.intent is None or not self.is_foreign(event.intent):
+                yield event
+
     async def intents(self, *, created_after_s: int) -> AsyncIterator[Intent]:
         """Yield the intents that belong to orders, newest first; other intents are left out."""
         params = {"created": {"gte": created_after_s}, "expand": ["data.latest_charge"]}
         async for item in self._pages("/v1/payment_intents", params, wire.Page[wire.PaymentIntent]):
             intent = item.intent()
-            if intent is not None and not self._is_foreign(intent):
+            if intent is not None and not self.is_foreign(intent):
                 yield intent
 
     def parse_webhook(self, body: bytes, signature: str) -> WebhookEvent:
@@ -234,11 +265,11 @@ class StripeProvider:
             event = wire.event(body)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise WebhookRejectedError("The message cannot be read.") from error
-        if event.intent is not None and self._is_foreign(event.intent):
-            return msgspec.structs.replace(event, intent=None, foreign=True)
+        if event.intent is not None and self.is_foreign(event.intent):
+            return msgspec.structs.replace(event, intent=None, payment="", foreign=True)
         return event
 
-    def _is_foreign(self, intent: Intent) -> bool:
+    def is_foreign(self, intent: Intent) -> bool:
         """Tell whether another installation made the intent."""
         return bool(
             self._installation and intent.installation and intent.installation != self._installation

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from engine.core.documents import DisputeState
 from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.core.ids import is_id
 from engine.payments import provider
-from engine.payments.provider import Intent, IntentStatus, WebhookEvent
+from engine.payments.provider import Funds, Intent, IntentStatus, WebhookEvent
 
 T = TypeVar("T")
+
+MONEY_EVENTS = (
+    "charge.refunded",
+    "charge.refund.updated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+)
+"""What happens to money after it was captured (https://docs.stripe.com/api/events/types)."""
+
 _STATUS: dict[str, IntentStatus] = {
     "processing": "processing",
     "succeeded": "succeeded",
@@ -21,7 +37,18 @@ _REFUND_STATUS: dict[str, Literal["succeeded", "failed"]] = {
     "succeeded": "succeeded",
     "failed": "failed",
     "canceled": "failed",
-}  # the others may still succeed: "pending"
+}  # the others (pending, requires_action) may still succeed: "pending"
+# https://docs.stripe.com/api/disputes/object: an inquiry ("warning_...") moves no money, every
+# other takes it at once (charge.dispute.funds_withdrawn), and brings it back when it is won.
+_DISPUTES: dict[str, DisputeState] = {
+    "warning_needs_response": "inquiry",
+    "warning_under_review": "inquiry",
+    "warning_closed": "won",
+    "prevented": "won",
+    "won": "won",
+    "lost": "lost",
+}  # the others (needs_response, under_review, and what is not known yet): "open"
+_WORST: tuple[DisputeState, ...] = ("open", "lost", "inquiry", "won")
 
 
 class PaymentError(msgspec.Struct):
@@ -40,7 +67,16 @@ class Charge(msgspec.Struct):
     amount_captured: int
     amount_refunded: int
     payment_intent: str | None = None
+    disputed: bool = False
     metadata: dict[str, str] = {}
+
+    @property
+    def given_back(self) -> int:
+        """What went back of what was taken.
+
+        What a partial capture let go counts as refunded at Stripe, but was never taken.
+        """
+        return max(0, self.amount_refunded - max(0, self.amount - self.amount_captured))
 
     def intent(self) -> Intent | None:
         """Return the intent as far as a charge that was captured tells."""
@@ -54,7 +90,8 @@ class Charge(msgspec.Struct):
             amount=self.amount,
             currency=self.currency.upper(),
             captured=self.amount_captured,
-            refunded=self.amount_refunded,
+            refunded=self.given_back,
+            disputed=self.disputed,
             installation=self.metadata.get("installation", ""),
         )
 
@@ -86,7 +123,8 @@ class PaymentIntent(msgspec.Struct):
             amount=self.amount,
             currency=self.currency.upper(),
             captured=self.amount_received,
-            refunded=charge.amount_refunded if isinstance(charge, Charge) else 0,
+            refunded=charge.given_back if isinstance(charge, Charge) else 0,
+            disputed=isinstance(charge, Charge) and charge.disputed,
             client_secret=self.client_secret or "",
             failure=problem.decline_code or problem.code or "",
             installation=self.metadata.get("installation", ""),
@@ -98,21 +136,89 @@ class Refund(msgspec.Struct):
 
     id: str
     amount: int
-    payment_intent: str
+    payment_intent: str | None = None
     status: str | None = None
+    failure_reason: str | None = None
     metadata: dict[str, str] = {}
 
     def refund(self) -> provider.Refund:
         """Return it in the provider's terms."""
         return provider.Refund(
             id=self.id,
-            intent=self.payment_intent,
+            intent=self.payment_intent or "",
             amount=self.amount,
             status=_REFUND_STATUS.get(self.status or "", "pending"),
+            failure=self.failure_reason or (self.status or "") * (self.status == "canceled"),
         )
 
 
-Listed = TypeVar("Listed", PaymentIntent, Refund)
+class Dispute(msgspec.Struct):
+    """A buyer's bank asks for a charge's money back, or takes it."""
+
+    id: str
+    amount: int
+    status: str
+    payment_intent: str | None = None
+
+    @property
+    def state(self) -> DisputeState:
+        """How it is, in the sale's terms."""
+        return _DISPUTES.get(self.status, "open")
+
+
+class _Concerned(msgspec.Struct):
+    """What a charge, a refund and a dispute have in common."""
+
+    payment_intent: str | None = None
+
+
+def funds(intent: Intent, refunds: list[Refund], disputes: list[Dispute]) -> Funds:
+    """Return what all refunds and disputes of an intent, newest first, make of its money."""
+    done = [refund.refund() for refund in refunds]
+    lost = [refund for refund in done if refund.status == "failed"]
+    alive = [refund for refund in done if refund.status != "failed"]
+    states = {dispute.state for dispute in disputes}
+    return Funds(
+        captured=intent.captured,
+        currency=intent.currency,
+        refunded=sum(refund.amount for refund in alive if refund.status == "succeeded"),
+        refunding=sum(refund.amount for refund in alive if refund.status == "pending"),
+        failed=len(lost),
+        failure=(lost[0].failure or "failed") if lost else "",
+        refund_id=alive[0].id if alive else "",
+        dispute=next((state for state in _WORST if state in states), ""),
+        withdrawn=sum(dispute.amount for dispute in disputes if dispute.state in {"open", "lost"}),
+    )
+
+
+class _ListedData(msgspec.Struct):
+    object: dict[str, Any]
+
+
+class ListedEvent(msgspec.Struct):
+    """An event as the list has it."""
+
+    id: str
+    type: str
+    created: int
+    data: _ListedData
+
+    def event(self) -> WebhookEvent:
+        """Return it in the provider's terms. Raises :class:`PaymentUnavailableError`."""
+        found = self.data.object
+        intent: Intent | None = None
+        if self.type.startswith("payment_intent."):
+            wire = read(found, PaymentIntent)
+            intent = wire.intent()
+            payment = wire.id if intent else ""
+        else:
+            payment = read(found, _Concerned).payment_intent or ""
+        return WebhookEvent(
+            id=self.id, kind=self.type, created_s=self.created, intent=intent, payment=payment
+        )
+
+
+Listed = TypeVar("Listed", PaymentIntent, Refund, Dispute, ListedEvent)
 
 
 class Page(msgspec.Struct, Generic[Listed]):
@@ -136,6 +242,7 @@ class _Event(msgspec.Struct):
 _EVENTS = msgspec.json.Decoder(_Event)
 _INTENTS = msgspec.json.Decoder(PaymentIntent)
 _CHARGES = msgspec.json.Decoder(Charge)
+_CONCERNED = msgspec.json.Decoder(_Concerned)
 
 
 def read(answer: object, kind: type[T]) -> T:
@@ -162,11 +269,24 @@ def event(body: bytes) -> WebhookEvent:
     """Decode a verified message. Raises ``msgspec.MsgspecError`` when it is malformed."""
     message = _EVENTS.decode(body)
     intent: Intent | None = None
+    payment: str | None = None
     if message.type.startswith("payment_intent."):
-        intent = _INTENTS.decode(message.data.object).intent()
+        wire = _INTENTS.decode(message.data.object)
+        intent = wire.intent()
+        payment = wire.id if intent else None
     elif message.type == "charge.refunded":
-        intent = _CHARGES.decode(message.data.object).intent()
-    return WebhookEvent(id=message.id, kind=message.type, created_s=message.created, intent=intent)
+        charge = _CHARGES.decode(message.data.object)
+        intent = charge.intent()
+        payment = charge.payment_intent if intent else None
+    elif message.type in MONEY_EVENTS:
+        payment = _CONCERNED.decode(message.data.object).payment_intent
+    return WebhookEvent(
+        id=message.id,
+        kind=message.type,
+        created_s=message.created,
+        intent=intent,
+        payment=payment or "",
+    )
 
 
 def _is_ours(metadata: dict[str, str]) -> bool:

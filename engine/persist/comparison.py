@@ -25,7 +25,8 @@ _NOT_COMPARED: Final = {
     "tickets": {"version"},
     # the intent is noted in Redis without a record of its own: it comes with the next one
     "payments": {"version", "intent"},
-    "ledger_entries": {"posted_at", "organization_id"},
+    # movements are added up, whatever intents' currencies they were in
+    "ledger_entries": {"posted_at", "organization_id", "currency"},
 }
 _COMPARED: Final = (
     tables.ORDERS,
@@ -34,6 +35,25 @@ _COMPARED: Final = (
     tables.PAYMENTS,
     tables.LEDGER_ENTRIES,
 )
+# Postings that can happen again are named with a version: they are compared by their sum.
+_LEDGER: Final = """
+    SELECT occurrence_id, order_id, split_part(posting, ' ', 1) AS posting, account,
+           sum(amount)::int8 AS amount
+    FROM ledger_entries WHERE occurrence_id = $1
+    GROUP BY 1, 2, 3, 4 HAVING sum(amount) <> 0"""
+# What orders know of the money of each intent.
+_MONEY: Final = {
+    "order_id": "uuid",
+    "state": "text",
+    "intent": "text",
+    "captured": "int8",
+    "given_back": "int8",
+    "elsewhere": "int8",
+    "withdrawn": "int8",
+    "dispute": "text",
+    "refund_state": "text",
+    "own": "bool",
+}
 _INTENTS: Final = {
     "occurrence_id": "text",
     "order_id": "text",
@@ -41,6 +61,7 @@ _INTENTS: Final = {
     "status": "text",
     "captured": "int8",
     "refunded": "int8",
+    "disputed": "bool",
 }
 
 
@@ -55,8 +76,9 @@ class Comparison:
         for table in _COMPARED:
             await self._temporary(f"audit_{table.name}", f"(LIKE {table.name})")
         await self._temporary("audit_in_flight", "(order_id uuid)")
-        listed = ", ".join(f"{name} {kind}" for name, kind in _INTENTS.items())
-        await self._temporary("audit_intents", f"({listed})")
+        for name, types in (("audit_intents", _INTENTS), ("audit_money", _MONEY)):
+            listed = ", ".join(f"{column} {kind}" for column, kind in types.items())
+            await self._temporary(name, f"({listed})")
 
     async def _temporary(self, name: str, definition: str) -> None:
         await self._connection.execute(f"DROP TABLE IF EXISTS pg_temp.{name}")
@@ -65,7 +87,7 @@ class Comparison:
     async def begin_occurrence(self) -> None:
         """Empty what belongs to one occurrence; the intents stay."""
         names = ", ".join(f"audit_{table.name}" for table in _COMPARED)
-        await self._connection.execute(f"TRUNCATE {names}, audit_in_flight")
+        await self._connection.execute(f"TRUNCATE {names}, audit_in_flight, audit_money")
 
     async def add_orders(self, orders: Sequence[Order], names: Names) -> None:
         """Bring a page of orders, as Redis has them. Raises ``ValueError`` for a senseless one."""
@@ -73,6 +95,11 @@ class Comparison:
         for order in orders:
             add_order(rows, order, names, b"")
             rows.ledger_entries += all_postings(order, names.organization)
+        await self._connection.copy_records_to_table(
+            "audit_money",
+            records=[row for order in orders for row in _money(order)],
+            columns=tuple(_MONEY),
+        )
         for table in _COMPARED:
             of_table = getattr(rows, table.name)
             if of_table:
@@ -90,7 +117,8 @@ class Comparison:
         await self._connection.copy_records_to_table(
             "audit_intents",
             records=[
-                (i.occurrence, i.order, i.id, i.status, i.captured, i.refunded) for i in intents
+                (i.occurrence, i.order, i.id, i.status, i.captured, i.refunded, i.disputed)
+                for i in intents
             ],
             columns=tuple(_INTENTS),
         )
@@ -100,6 +128,7 @@ class Comparison:
         for table in _COMPARED:
             await self._connection.execute(f"ANALYZE audit_{table.name}")
         await self._connection.execute("ANALYZE audit_intents")
+        await self._connection.execute("ANALYZE audit_money")
         checks = [await self._compare(table, occurrence) for table in _COMPARED]
         for name, examined, statement in statements.CHECKS:
             checks.append(await self._run(name, examined, statement, occurrence))
@@ -134,6 +163,9 @@ class Comparison:
             for name in compared
         )
         other = " OR ".join(f'r."{name}" IS DISTINCT FROM p."{name}"' for name in compared)
+        found = f"SELECT * FROM {table.name} WHERE occurrence_id = $1"  # noqa: S608 - own names
+        if table is tables.LEDGER_ENTRIES:
+            found = _LEDGER
         statement = f"""
             SELECT {subject} AS subject,
                    CASE WHEN p.{order} IS NULL THEN 'PostgreSQL does not have it'
@@ -141,7 +173,7 @@ class Comparison:
                         ELSE concat_ws('; ', {differences}) END AS detail,
                    count(*) OVER () AS failed
             FROM audit_{table.name} r
-            FULL JOIN (SELECT * FROM {table.name} WHERE occurrence_id = $1) p ON {on}
+            FULL JOIN ({found}) p ON {on}
             WHERE (p.{order} IS NULL OR r.{order} IS NULL OR {other})
               AND NOT EXISTS (SELECT FROM audit_in_flight f
                               WHERE f.order_id = coalesce(r.{order}, p.{order}))"""  # noqa: S608 - own names
@@ -167,3 +199,21 @@ class Comparison:
         if rows:
             check.failed = rows[0]["failed"]
         return check
+
+
+def _money(order: Order) -> Iterable[tuple[Any, ...]]:
+    payment = order.payment
+    for money in payment.everything if payment else []:
+        if money.captured:
+            yield (
+                order.id,
+                order.state,
+                money.intent,
+                money.captured,
+                money.refunded + money.refunding,
+                money.elsewhere,
+                money.withdrawn,
+                money.dispute,
+                money.refund_state,
+                money is payment,
+            )

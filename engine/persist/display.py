@@ -68,7 +68,8 @@ def _show(console: Console, report: Report) -> None:
     console.print(
         f"orders {report.orders}, tickets {report.tickets}, captured"
         f" {_money(report.captured, report)} and given back"
-        f" {_money(report.refunded, report)}, records of the waiting room"
+        f" {_money(report.refunded, report)}, owed or on its way {_money(report.owed, report)},"
+        f" withdrawn by disputes {_money(report.withdrawn, report)}, records of the waiting room"
         f" {report.queue_events}, records on their way {report.in_flight}",
         soft_wrap=True,
     )

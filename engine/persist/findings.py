@@ -44,6 +44,8 @@ class Report(msgspec.Struct, kw_only=True):
     queue_events: int = 0  # what happened in its waiting room; not compared with anything
     captured: int = 0
     refunded: int = 0
+    owed: int = 0  # to be given back, or on its way
+    withdrawn: int = 0  # by disputes that are open or lost
     in_flight: int = 0  # records of the shard that PostgreSQL does not have yet
     checks: list[Check] = []
 

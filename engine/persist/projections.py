@@ -66,7 +66,7 @@ def project(batch: Sequence[Record], names: Mapping[str, Names]) -> Rows:
     """
     rows = Rows()
     newest: dict[str, Record] = {}
-    posted: set[tuple[str, str]] = set()
+    posted: set[Row] = set()
     before: tuple[str, str, int] | None = None
     for record in sorted(batch, key=_key):
         if _key(record) == before:
@@ -75,10 +75,11 @@ def project(batch: Sequence[Record], names: Mapping[str, Names]) -> Rows:
         order = record.order
         newest[order.id] = record
         rows.order_events.append(_event(record))
-        posting = postings(record, names[order.occurrence].organization)
-        if posting and (order.id, posting[0][2]) not in posted:
-            posted.add((order.id, posting[0][2]))
-            rows.ledger_entries += posting
+        for posting in postings(record, names[order.occurrence].organization):
+            key = posting[1:4]  # order, posting, account
+            if key not in posted:
+                posted.add(key)
+                rows.ledger_entries.append(posting)
     for record in newest.values():
         add_order(rows, record.order, names[record.order.occurrence], record.entry.document)
         if record.order.state == "confirmed":
@@ -176,7 +177,6 @@ def _lines(order: Order, names: Names) -> Iterable[Row]:
 
 
 def _payment(order: Order, payment: Payment) -> Row:
-    given_back = payment.refund if payment.refund_id else 0
     return (
         order.occurrence,
         order.id,
@@ -184,10 +184,18 @@ def _payment(order: Order, payment: Payment) -> Row:
         payment.provider,
         payment.intent,
         payment.captured,
-        payment.refund - given_back,
-        given_back,
+        payment.owed,
+        payment.refunding,
+        payment.refunded + payment.elsewhere,
+        payment.refund_state,
         payment.refund_reason,
         payment.refund_id,
+        payment.tries,
+        payment.failure,
+        payment.dispute,
+        payment.withdrawn,
+        sum(other.captured for other in payment.others),
+        sum(other.owed for other in payment.others),
     )
 
 
@@ -244,49 +252,75 @@ def _event(record: Record) -> Row:
         order.cancel_reason,
         payment.captured if payment else 0,
         payment.refund if payment else 0,
+        payment.refund_state if payment else "",
         record.entry.id,
         order.changed_at or order.placed_at,
     )
 
 
 def postings(record: Record, organization: str) -> list[Row]:
-    """Return the ledger entries of one record; they sum to zero (possibly none)."""
-    order = record.order
+    """Return the ledger entries of one record; each posting's sum to zero (possibly none).
+
+    What an order can have once is named after what happened, and repeated
+    without harm. What went back or was withdrawn is posted as it moves, named
+    after the version of the order that moved it: a refund that fails is a
+    movement the other way.
+    """
+    order, payment = record.order, record.order.payment
     if record.kind == "order.confirmed":
-        name = "sale"
-    elif order.payment is None:
+        return _posting(order, "sale", _sale(order), organization)
+    if payment is None or record.kind == "order.placed":
         return []
-    elif record.kind == "order.refund_due":
-        name = "reversal" if order.confirmed_at else "receipt"
-    elif record.kind == "order.refunded":
-        name = "refund"
-    else:
-        return []
-    return _posting(order, name, organization)
+    rows: list[Row] = []
+    for name, sides in _standing(order, payment):
+        rows += _posting(order, name, sides, organization)
+    moved = [*payment.moved, 0, 0, 0, 0]
+    for name, sides in _movements(*moved[:4]):
+        rows += _posting(order, f"{name} {order.version}", sides, organization)
+    return rows
 
 
 def all_postings(order: Order, organization: str) -> list[Row]:
-    """Return every ledger entry that an order in this state has, whatever its way to it was."""
-    names = ["sale"] if order.confirmed_at else []
-    if order.payment is not None and order.payment.refund:
-        names.append("reversal" if order.confirmed_at else "receipt")
-        if order.payment.refund_id:
-            names.append("refund")
-    return [row for name in names for row in _posting(order, name, organization)]
+    """Return what the ledger has of an order in this state, whatever its way to it was.
 
-
-def _posting(order: Order, name: str, organization: str) -> list[Row]:
+    Movements of one name are added up, without their versions.
+    """
+    rows = _posting(order, "sale", _sale(order), organization) if order.confirmed_at else []
     payment = order.payment
-    captured = payment.captured if payment else 0
-    refund = payment.refund if payment else 0
-    if name == "sale":
-        sides = _sale(order)
-    elif name == "reversal":
-        sides = _reversal(order)
-    elif name == "receipt":
-        sides = {"provider_clearing": captured, "refunds": -captured}
-    else:
-        sides = {"refunds": refund, "provider_clearing": -refund}
+    if payment is None:
+        return rows
+    for name, sides in _standing(order, payment):
+        rows += _posting(order, name, sides, organization)
+    money = payment.everything
+    for name, sides in _movements(
+        sum(other.captured for other in payment.others),
+        sum(item.refunded + item.refunding for item in money),
+        sum(item.withdrawn for item in money),
+        sum(item.elsewhere for item in money),
+    ):
+        rows += _posting(order, name, sides, organization)
+    return rows
+
+
+def _standing(order: Order, payment: Payment) -> Iterable[tuple[str, dict[str, int]]]:
+    """Yield the postings that an order has once, beside its sale."""
+    if order.confirmed_at:
+        if order.state == "refunded":
+            yield "reversal", _reversal(order)
+    elif payment.captured:
+        yield "receipt", {"provider_clearing": payment.captured, "refunds": -payment.captured}
+
+
+def _movements(
+    received: int, given_back: int, withdrawn: int, elsewhere: int
+) -> Iterable[tuple[str, dict[str, int]]]:
+    yield "other_receipt", {"provider_clearing": received, "refunds": -received}
+    yield "refund", {"refunds": given_back, "provider_clearing": -given_back}
+    yield "dispute", {"disputes": withdrawn, "provider_clearing": -withdrawn}
+    yield "elsewhere", {"refunds": elsewhere, "other_means": -elsewhere}
+
+
+def _posting(order: Order, name: str, sides: Mapping[str, int], organization: str) -> list[Row]:
     at = order.changed_at or order.placed_at
     return [
         (order.occurrence, order.id, name, account, organization, amount, order.currency, at)

@@ -14,9 +14,10 @@ from typing import Any, Final
 from engine.core.documents import Order
 from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.core.tasks import Shared
+from engine.sale.answers import decode_order
 from engine.sale.intents import Intents
 from engine.sale.occurrences import Published
-from engine.sale.settlement import Settlement, decode_order
+from engine.sale.settlement import Settlement
 from engine.store.commands import Commands
 
 ASK_AGAIN_S: Final = 1  # what a client is told to wait before it asks again
@@ -89,7 +90,7 @@ class BuyerPayments:
             # but what it is paid with is not: the order came back from the books
             intent = await self._intents.of(published, order)
             if intent.status != "open":
-                return await self._settlement.apply(published, intent)
+                return await self._settlement.apply(published, order, intent)
             answer = await self._commands.attach(
                 published.place, order.id, intent.id, intent.client_secret
             )
@@ -109,7 +110,7 @@ class BuyerPayments:
             order = await self._make_now(published, order)  # or it was, before the sale was lost
         if _is_noted(order) and order.state in {"pending", "cancelling"}:
             intent = await self._intents.of(published, order)
-            order = await self._settlement.apply(published, intent)
+            order = await self._settlement.apply(published, order, intent)
         return order, answer[2], answer[3]
 
     async def _cancel(

@@ -100,7 +100,5 @@ def _cause(error: OnsaleError) -> str:
 
 
 def _is_open(order: Order) -> bool:
-    """Tell whether there is still something to do at the provider."""
-    payment = order.payment
-    owed = payment is not None and payment.refund > 0 and not payment.refund_id
-    return order.state in {"pending", "cancelling"} or owed
+    """Tell whether it is still to be cancelled at the provider."""
+    return order.state in {"pending", "cancelling"}

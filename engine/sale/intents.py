@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
 from engine.core.documents import Order
 from engine.core.errors import OnsaleError, PaymentMismatchError
 from engine.payments.provider import Intent, PaymentProvider
+from engine.sale.answers import decode
 from engine.sale.failures import raise_failure
 from engine.sale.occurrences import Published
 from engine.store.codes import Code
 from engine.store.commands import Commands
 
 log = logging.getLogger(__name__)
-
-_decode = msgspec.msgpack.Decoder(Order).decode
 
 
 class Intents:
@@ -52,10 +49,10 @@ class Intents:
             published.place, order.id, intent.id, intent.client_secret
         )
         if answer[0] == Code.OK:
-            return intent, _decode(answer[1])
+            return intent, decode(answer[1])
         if answer[0] != Code.ORDER_STATE:
             raise_failure(published, answer)
-        ended = _decode(answer[1])
+        ended = decode(answer[1])
         if ended.payment is None or ended.payment.intent != intent.id:
             # Nobody was given its client secret, so nobody can pay it; it need not stay open.
             try:

@@ -1,4 +1,4 @@
-"""Metrics of orders that run out, as the worker exposes them."""
+"""Metrics of orders that run out and of money that goes back, as the worker exposes them."""
 
 from __future__ import annotations
 
@@ -14,3 +14,16 @@ CLOSING: Final = Gauge("onsale_orders_closing", "Orders being closed at the prov
 FAILED: Final = Counter(
     "onsale_order_closings_failed_total", "Failed attempts to close an order.", ["cause"]
 )
+
+# What became of refunds: succeeded, pending (on their way), failed (now, or after they had
+# succeeded), refused (the provider says no), later (it did not answer).
+REFUNDS: Final = Counter("onsale_refunds_total", "Refunds by what became of them.", ["outcome"])
+
+# Disputes by the state that they came to: inquiry, open, won, lost.
+DISPUTES: Final = Counter("onsale_disputes_total", "Disputes by their new state.", ["state"])
+
+# Orders whose money is owed back, on its way back, or disputed, of all occurrences.
+FOLLOWED: Final = Gauge("onsale_money_followed_orders", "Orders whose money is followed.")
+
+# Those of them whose refund came to nothing again and again. Alert: `onsale refunds` lists them.
+RAISED: Final = Gauge("onsale_money_raised_orders", "Orders whose money needs a person.")

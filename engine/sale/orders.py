@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from engine.core.documents import Hold, Order
 from engine.core.errors import (
@@ -13,11 +13,12 @@ from engine.core.errors import (
 from engine.core.ids import new_id
 from engine.core.money import order_total
 from engine.payments.provider import PaymentProvider
+from engine.sale.answers import decode_order
 from engine.sale.buyer_payments import BuyerPayments
 from engine.sale.holds import Holds
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.requests import CheckoutRequest, Idempotency
-from engine.sale.settlement import REFUSED, Settlement, decode_order
+from engine.sale.settlement import REFUSED, Settlement
 from engine.sale.views import CheckoutView, OrderView, order_view, payment_view
 from engine.store.codes import Code
 from engine.store.commands import Commands
@@ -83,7 +84,7 @@ class Orders:
             raise PaymentRefusedError(
                 "The payment provider refuses this payment: nothing was charged, and the tickets"
                 " are on sale again. Check the e-mail address and the total, and hold anew",
-                provider_code=order.payment.failure if order.payment else "",
+                provider_code=order.payment.refusal if order.payment else "",
                 order=order.id,
             )
         return CheckoutView(
@@ -163,10 +164,24 @@ class Orders:
         return order_view(published, found, now, wall)
 
     async def give_back(self, occurrence: str, order: str, reason: str) -> Order:
-        """Refund a confirmed order in full, on behalf of the organizer."""
+        """Refund what is left of a confirmed order's money, on behalf of the organizer.
+
+        Raises ``OrderStateError``, ``OrderDisputedError``.
+        """
         published = await self._occurrences.get(occurrence)
         found = await self._settlement.read(published, order)
-        return await self._settlement.give_back(published, found, reason)
+        return await self._settlement.refunds.give_back(published, found, reason)
+
+    async def refund_by_hand(
+        self, occurrence: str, order: str, step: Literal["again", "elsewhere"], text: str = ""
+    ) -> Order:
+        """Try an owed refund again now, or note that the money went back another way.
+
+        Raises ``OrderStateError`` when nothing is owed, what the provider raises.
+        """
+        published = await self._occurrences.get(occurrence)
+        found = await self._settlement.read(published, order)
+        return await self._settlement.refunds.by_hand(published, found, step, text)
 
     async def _read(self, published: Published, buyer: str, order: str) -> tuple[Order, int, int]:
         answer = await self._commands.read(published.place, "o", order, buyer)

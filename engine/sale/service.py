@@ -7,17 +7,14 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine.core.errors import (
-    InvalidRequestError,
-    OccurrenceUnknownError,
-    StoreUnavailableError,
-)
+from engine.core.errors import InvalidRequestError, StoreUnavailableError
 from engine.payments.provider import PaymentProvider
 from engine.sale.backlog import Backlog
 from engine.sale.buyer_payments import BuyerPayments
 from engine.sale.expiry import Expiry
 from engine.sale.holds import Holds
 from engine.sale.intents import Intents
+from engine.sale.money_watch import MoneyWatch
 from engine.sale.occurrences import Occurrences, Published
 from engine.sale.orders import Orders
 from engine.sale.settlement import Settlement
@@ -35,8 +32,8 @@ class Sale:
     """One a process; ``start`` it, ``stop`` it. The client and the provider stay the caller's.
 
     ``holds`` and ``orders`` serve buyers, ``expiry`` ends what runs out,
-    ``settlement`` moves orders along with their money, ``waiting`` is the room before the sale,
-    ``readings`` tell what is free of many occurrences.
+    ``settlement`` moves orders along with their money, ``money`` looks after what goes back,
+    ``waiting`` is the room before the sale, ``readings`` tell what is free of many occurrences.
     """
 
     def __init__(self, settings: Settings, client: Redis, provider: PaymentProvider) -> None:
@@ -70,6 +67,7 @@ class Sale:
         )
         self.expiry = Expiry(self.commands, self.known, self.settlement)
         self.readings = Readings(client, settings.live_interval_ms / 1000)
+        self.money = MoneyWatch(self.commands, self.known, self.settlement, provider, client)
         self.waiting = WaitingRoom(
             self.commands,
             self.known,
@@ -107,26 +105,16 @@ class Sale:
         """Verify a message of the provider and do what it says; returns once that is recorded.
 
         Doubled, late and shuffled messages do no harm: the message says which
-        intent to look at, and a state only moves forward. Raises
+        intent to look at, and the provider what became of it. Raises
         ``WebhookRejectedError``; any other error asks the provider to repeat. Messages
         about other installations' payments, and of kinds that nobody wants, are counted
         and passed over; one about an order of ours that is not here (its sale was lost
         and must be rebuilt) is an error, and comes again.
         """
         event = self._provider.parse_webhook(body, signature)
-        intent = event.intent
-        if intent is None or not intent.order or not intent.occurrence:
-            self.webhooks_foreign += event.foreign
-            self.webhooks_unwanted += not event.foreign
-            return
-        try:
-            published = await self.known.get(intent.occurrence)
-        except OccurrenceUnknownError:
-            if intent.installation:
-                raise  # ours: it must be repeated until the sale is back
-            self.webhooks_foreign += 1
-            return
-        await asyncio.shield(self.settlement.apply(published, intent))
+        taken = await asyncio.shield(self.money.take(event))
+        self.webhooks_foreign += taken == "foreign"
+        self.webhooks_unwanted += taken == "unwanted"
 
     async def pause(self, occurrence: str, actor: str = "cli") -> None:
         """Stop the sale clock of an occurrence. ``actor``: who does it, for the record."""

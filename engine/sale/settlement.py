@@ -8,16 +8,14 @@ in any order.
 from __future__ import annotations
 
 import logging
-from typing import Any
-
-import msgspec
 
 from engine.core.documents import Order
 from engine.core.errors import OnsaleError, OrderStateError, PaymentRefusedError
 from engine.payments.provider import Intent, PaymentProvider
-from engine.sale.failures import raise_failure
+from engine.sale.answers import decode, decode_order
 from engine.sale.intents import Intents
 from engine.sale.occurrences import Published
+from engine.sale.refunds import Refunds
 from engine.store.codes import Code
 from engine.store.commands import Commands
 
@@ -26,14 +24,6 @@ log = logging.getLogger(__name__)
 AGAIN_MS = 30_000  # when an order that could not be closed is looked at again, the first time
 REFUSED = "payment_refused"  # why an order ended that the provider refuses to be paid for
 _FAILURE_LENGTH_MAX = 64
-_decode = msgspec.msgpack.Decoder(Order).decode
-
-
-def decode_order(published: Published, answer: list[Any]) -> Order:
-    """Return the order of an answer. Raises the error that the answer stands for."""
-    if answer[0] != Code.OK:
-        raise_failure(published, answer)
-    return _decode(answer[1])
 
 
 class Settlement:
@@ -43,46 +33,22 @@ class Settlement:
         self._commands = commands
         self._provider = provider
         self._intents = intents
+        self.refunds = Refunds(commands, provider)
 
-    async def apply(self, published: Published, intent: Intent) -> Order:
-        """Make the order what its intent says. Returns the order as it is afterwards."""
+    async def apply(self, published: Published, order: Order, intent: Intent) -> Order:
+        """Make the order what one of its intents says. Returns it as it is afterwards.
+
+        ``order``: as it was before the intent was asked for.
+        """
         if intent.status == "succeeded":
-            return await self._captured(published, intent)
+            return await self.refunds.take(published, order, intent)
         if intent.status == "canceled":
             return await self._canceled(published, intent)
         return await self.read(published, intent.order)
 
     async def read(self, published: Published, order: str) -> Order:
         """Return an order. Raises ``OrderUnknownError``."""
-        return decode_order(published, await self._commands.read(published.place, "o", order))
-
-    async def _captured(self, published: Published, intent: Intent) -> Order:
-        answer = await self._commands.confirm(
-            published.place, intent.order, intent.id, intent.captured
-        )
-        if answer[0] == Code.ORDER_STATE:
-            # Not the money that this order waits for: give it back rather than guess.
-            order = _decode(answer[1])
-            log.error(
-                "intent %s captured %d for order %s, which wants %d by intent %s: refunding",
-                intent.id,
-                intent.captured,
-                order.id,
-                order.total,
-                order.payment.intent if order.payment else "none",
-            )
-            if intent.captured > intent.refunded:
-                await self._provider.refund(
-                    intent=intent.id,
-                    order=order.id,
-                    amount=intent.captured - intent.refunded,
-                    reason=f"unexpected_{intent.id}",
-                )
-            return order
-        order = decode_order(published, answer)
-        if order.payment and order.payment.refund and not order.payment.refund_id:
-            return await self._try_refund(published, order)
-        return order
+        return await self.refunds.read(published, order)
 
     async def _canceled(self, published: Published, intent: Intent) -> Order:
         order = await self.read(published, intent.order)
@@ -92,7 +58,7 @@ class Settlement:
             published.place, intent.order, "payment_canceled", AGAIN_MS
         )
         if answer[0] == Code.ORDER_STATE:
-            return _decode(answer[1])
+            return decode(answer[1])
         decode_order(published, answer)
         return await self._release(published, intent.order, intent.id)
 
@@ -100,7 +66,7 @@ class Settlement:
         """Put the stock back; an order that has another intent stays as it is, for the worker."""
         answer = await self._commands.release_order(published.place, order, intent)
         if answer[0] == Code.ORDER_STATE:
-            return _decode(answer[1])
+            return decode(answer[1])
         return decode_order(published, answer)
 
     async def refuse(self, published: Published, order: Order, error: PaymentRefusedError) -> Order:
@@ -112,7 +78,7 @@ class Settlement:
         failure = str(error.extra.get("provider_code", ""))[:_FAILURE_LENGTH_MAX]
         answer = await self._commands.cancel(published.place, order.id, REFUSED, AGAIN_MS, failure)
         if answer[0] == Code.ORDER_STATE:
-            return _decode(answer[1])
+            return decode(answer[1])
         order = decode_order(published, answer)
         log.warning("the provider refuses the payment of order %s: %s", order.id, failure)
         return await self._release(published, order.id, "")
@@ -126,7 +92,7 @@ class Settlement:
         """
         answer = await self._commands.cancel(published.place, order.id, reason, again_ms)
         if answer[0] == Code.ORDER_STATE:
-            state = _decode(answer[1]).state
+            state = decode(answer[1]).state
             raise OrderStateError(f"This order is {state} and cannot be cancelled", state=state)
         return decode_order(published, answer)
 
@@ -145,16 +111,14 @@ class Settlement:
             return order
 
     async def close(self, published: Published, order: Order) -> Order:
-        """Take one step with an order that is due: cancel what is pending, give back what is owed.
+        """Take one step with an order that is due: cancel it at the provider, then release it.
 
         Raises what the provider raises; the order is due again after ``AGAIN_MS``.
         """
-        if order.payment and order.payment.refund and not order.payment.refund_id:
-            return await self._refund(published, order)
         if order.state == "pending":
             answer = await self._commands.cancel(published.place, order.id, "expired", AGAIN_MS)
             if answer[0] == Code.ORDER_STATE:
-                return _decode(answer[1])
+                return decode(answer[1])
             order = decode_order(published, answer)
         if order.state != "cancelling":
             return order
@@ -169,36 +133,4 @@ class Settlement:
             intent = await self._provider.cancel_intent(intent.id)
         if intent.status == "processing":
             return order  # the money may still come: the seats are kept
-        return await self.apply(published, intent)
-
-    async def give_back(self, published: Published, order: Order, reason: str) -> Order:
-        """Take a confirmed order back: its seats go on sale, its money goes to the buyer."""
-        answer = await self._commands.return_order(published.place, order.id, reason)
-        if answer[0] == Code.ORDER_STATE:
-            state = _decode(answer[1]).state
-            raise OrderStateError(f"This order is {state} and cannot be given back", state=state)
-        order = decode_order(published, answer)
-        if order.payment and order.payment.refund and not order.payment.refund_id:
-            return await self._try_refund(published, order)
-        return order
-
-    async def _try_refund(self, published: Published, order: Order) -> Order:
-        try:
-            return await self._refund(published, order)
-        except OnsaleError as error:
-            log.warning("order %s is refunded later: %s", order.id, error)
-            return order
-
-    async def _refund(self, published: Published, order: Order) -> Order:
-        payment = order.payment
-        if payment is None:
-            raise OrderStateError("There is nothing to give back", state=order.state)
-        refund = await self._provider.refund(
-            intent=payment.intent,
-            order=order.id,
-            amount=payment.refund,
-            reason=payment.refund_reason,
-        )
-        return decode_order(
-            published, await self._commands.refunded(published.place, order.id, refund.id)
-        )
+        return await self.apply(published, order, intent)

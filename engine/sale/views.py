@@ -11,10 +11,20 @@ from typing import Literal
 
 import msgspec
 
-from engine.core.documents import Hold, Line, Order, OrderState
+from engine.core.documents import (
+    DisputeState,
+    Hold,
+    Line,
+    Money,
+    Order,
+    OrderState,
+    RefundState,
+)
 from engine.core.ids import order_number, ticket_number
 from engine.core.times import rfc3339
 from engine.sale.occurrences import Published, SeatView
+
+_MOST_URGENT: tuple[RefundState, ...] = ("failed", "owed", "pending", "done")
 
 
 class LineView(msgspec.Struct, kw_only=True, gc=False):
@@ -55,7 +65,12 @@ class TicketView(msgspec.Struct, kw_only=True):
 
 
 class OrderView(msgspec.Struct, kw_only=True):
-    """An order; ``tickets`` once it is confirmed. ``refund_due``: will be given back."""
+    """An order; ``tickets`` once it is confirmed.
+
+    ``captured``: all that was ever taken for it. Of it ``refund_due`` will be
+    given back, ``refunding`` is on its way, ``refunded`` is back. ``dispute``:
+    how the bank's request for the money stands, empty when there was none.
+    """
 
     id: str
     number: str
@@ -80,8 +95,11 @@ class OrderView(msgspec.Struct, kw_only=True):
     tax: int
     total: int
     captured: int
+    refund_state: RefundState
     refund_due: int
+    refunding: int
     refunded: int
+    dispute: DisputeState
 
 
 class PaymentView(msgspec.Struct, kw_only=True):
@@ -144,8 +162,12 @@ def order_view(published: Published, order: Order, now: int, wall: int) -> Order
     lines = [_line(published, line) for line in order.lines]
     pending = order.state == "pending"
     payment = order.payment
-    owed = payment.refund if payment else 0
-    paid_back = owed if payment and payment.refund_id else 0
+    all_money: list[Money] = [payment] if payment else []
+    if payment:
+        all_money += [
+            other for other in payment.others if other.currency.upper() == order.currency.upper()
+        ]
+    states = {money.refund_state for money in all_money}
     return OrderView(
         id=order.id,
         number=order_number(order.shard, order.sequence, order.placed_at),
@@ -169,9 +191,12 @@ def order_view(published: Published, order: Order, now: int, wall: int) -> Order
         payment_fee=order.payment_fee,
         tax=order.tax,
         total=order.total,
-        captured=payment.captured if payment else 0,
-        refund_due=owed - paid_back,
-        refunded=paid_back,
+        captured=sum(money.captured for money in all_money),
+        refund_state=next((state for state in _MOST_URGENT if state in states), ""),
+        refund_due=sum(money.owed for money in all_money),
+        refunding=sum(money.refunding for money in all_money),
+        refunded=sum(money.refunded + money.elsewhere for money in all_money),
+        dispute=payment.dispute if payment else "",
     )
 
 

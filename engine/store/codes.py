@@ -31,6 +31,8 @@ class Code(IntEnum):
     BUDGET = 40
     FENCED = 41
     HOLD_PAUSE = 42
+    ORDER_CHANGED = 53
+    DISPUTED = 54
 
 
 class LineCode(IntEnum):

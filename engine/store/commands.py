@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from engine.store.batcher import Batcher
 from engine.store.lane import Receiver
@@ -110,9 +110,23 @@ class Commands:
         """Read a buyer's order and take a turn to ask the provider about it."""
         return self._submit("order_ask", place, (order, buyer))
 
-    def confirm(self, place: str, order: str, intent: str, captured: int) -> Answer:
-        """Sell what an order holds: the money is here."""
-        return self._submit("order_confirm", place, (order, intent, captured))
+    def confirm(
+        self,
+        place: str,
+        order: str,
+        intent: str,
+        captured: int,
+        said: Mapping[str, Any] | None = None,
+        *,
+        version: int | None = None,
+    ) -> Answer:
+        """Make the order what the provider says now of an intent's money.
+
+        ``said``: more than what was captured; ``version``: the order's, before
+        the provider was asked.
+        """
+        request = (order, intent, captured, dict(said or {}), version)
+        return self._submit("order_confirm", place, request if version else request[:4])
 
     def cancel(
         self, place: str, order: str, reason: str, again_ms: int, failure: str = ""
@@ -132,9 +146,20 @@ class Commands:
         """Take a confirmed order back."""
         return self._submit("order_return", place, (order, reason))
 
-    def refunded(self, place: str, order: str, refund: str) -> Answer:
-        """Note that the money that was owed has been given back."""
-        return self._submit("order_refunded", place, (order, refund))
+    def refund(
+        self,
+        place: str,
+        order: str,
+        intent: str,
+        step: Literal["refused", "again", "elsewhere"],
+        text: str,
+    ) -> Answer:
+        """Note a step of giving back an intent's money that the provider does not tell of."""
+        return self._submit("order_refund", place, (order, intent, step, text))
+
+    def money_due(self, place: str, most: int, again_ms: int) -> Answer:
+        """Tell whose money is to be looked at."""
+        return self._submit("money_due", place, (most, again_ms))
 
     def block(self, place: str, seats: Sequence[int]) -> Answer:
         """Set seats aside."""

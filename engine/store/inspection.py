@@ -194,6 +194,18 @@ async def read_deadlines(client: Redis, shard: int, occurrence: str) -> dict[str
     return found
 
 
+async def read_followed(client: Redis, shard: int, occurrence: str) -> dict[str, float]:
+    """Return the orders whose money is followed, by id: when it is looked at next.
+
+    Wall-clock ms; infinite where a person must look.
+    """
+    found: dict[str, float] = {}
+    key = f"{keys.prefix(shard, occurrence)}:money"
+    async for member, score in client.zscan_iter(key, count=_PAGE):
+        found[member.decode()] = float(score)
+    return found
+
+
 async def iter_orders(client: Redis, shard: int, occurrence: str) -> AsyncIterator[Order]:
     """Yield every order of the occurrence once; pages of SCAN, so not for a hot path."""
     async for packed in _documents(client, f"{keys.prefix(shard, occurrence)}:o:"):

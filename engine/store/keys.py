@@ -11,6 +11,7 @@ SHARD_COUNT = 16  # fixed at install: order numbers and key names depend on it
 OCCURRENCES = "onsale:occurrences"  # hash: occurrence id -> shard number
 REBUILDING = "onsale:rebuilding"  # hash: occurrence -> shard, of rebuilds that have not ended
 CATALOGUE = "onsale:catalogue"  # counter of publications, by which processes see that one was made
+EVENT_CURSOR = "onsale:provider:events"  # time of the provider's newest event that was looked at, s
 
 
 def shard_tag(shard: int) -> str:

@@ -13,6 +13,7 @@ Not atomic, but it may be killed anywhere and done again:
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
@@ -116,6 +117,7 @@ class _Restoration:
         self._stock = stock
         self._buyers: dict[str, dict[str, Any]] = {}
         self._due: dict[str, int] = {}
+        self._followed: dict[str, float] = {}
         self._pages = _Pages(client)
         self._client = client
 
@@ -131,9 +133,15 @@ class _Restoration:
             self._count(order.buyer, order.lines)
         if pending:
             self._due[f"o{order.id}"] = order.pay_by
-        elif order.payment and order.payment.refund and not order.payment.refund_id:
-            self._due[f"o{order.id}"] = 0
+        self._follow(order)
         await self._pages.put(f"{self._prefix}:o:{order.id}", msgspec.msgpack.encode(order))
+
+    def _follow(self, order: Order) -> None:
+        """Let the order's money be looked at as soon as it is on sale again."""
+        followed = [m for m in order.payment.everything if m.is_followed] if order.payment else []
+        if followed:
+            raised = all(money.refund_state == "failed" for money in followed)
+            self._followed[order.id] = math.inf if raised else 0
 
     def add_hold(self, hold: Hold) -> bool:
         """Note a hold with its buyer and take its stock; False when that is not free."""
@@ -150,9 +158,10 @@ class _Restoration:
         await self._pages.flush()
         known = {f"{self._prefix}:b:{buyer}".encode() for buyer in self._buyers}
         await _delete(self._client, f"{self._prefix}:b:", lambda key: key not in known)
-        members = list(self._due.items())
-        for at in range(0, len(members), _PAGE):
-            await self._client.zadd(f"{self._prefix}:due", dict(members[at : at + _PAGE]))
+        for name, times in (("due", self._due), ("money", self._followed)):
+            members = list(times.items())
+            for at in range(0, len(members), _PAGE):
+                await self._client.zadd(f"{self._prefix}:{name}", dict(members[at : at + _PAGE]))
 
     def _count(self, buyer: str, lines: list[Line]) -> dict[str, Any]:
         document = self._buyers.setdefault(

@@ -23,6 +23,9 @@ from engine.workers.status import Status
 
 log = logging.getLogger(__name__)
 
+_REFUNDS_S = 1.0  # between two looks at which refunds are due
+_EVENTS_S = 60.0  # between two looks at the provider's list; its webhooks are faster
+
 
 async def serve(settings: Settings) -> int:
     """Run all services until SIGTERM or SIGINT. Returns the exit code.
@@ -47,6 +50,8 @@ async def serve(settings: Settings) -> int:
                 client, pool, batch=settings.persist_batch, dead_max=settings.persist_dead_max
             ),
             Periodic("expiry", settings.sweep_interval_ms / 1000, sale.expiry.run_once),
+            Periodic("refunds", _REFUNDS_S, sale.money.run_once),
+            Periodic("provider events", _EVENTS_S, sale.money.catch_up),
             Admission(sale, client),
             Rebuilds(client, pool, settings),
             Releases(factory, client),

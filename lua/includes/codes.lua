@@ -39,3 +39,6 @@ local FENCED = 41            -- a newer leader has taken over: its fence
 
 -- Too much was held and not bought: in how many ms the next hold may be made, and 'buyer' or 'network'.
 local HOLD_PAUSE = 42
+-- Of an order's money.
+local ORDER_CHANGED = 53     -- the order's version is another: the order
+local DISPUTED = 54          -- the buyer's bank has the order's money while it decides: the order

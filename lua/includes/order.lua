@@ -7,8 +7,11 @@ local function answer(order, packed)
 end
 
 -- Take a step, and answer with it. Nothing of the order may be changed after it: it is packed once, for all.
-local function step(order, state, kind)
+-- moved: what of its money the step moved: {captured by another intent, given back, withdrawn by a dispute,
+-- given back elsewhere}, minor units, for the ledger
+local function step(order, state, kind, moved)
   order.state = state
+  if order.payment then order.payment.moved = moved end
   order.version = order.version + 1
   order.changed_at = wall
   if order.payment and state ~= 'pending' then order.payment.secret = '' end -- nobody shall pay it any more

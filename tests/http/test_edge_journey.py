@@ -166,6 +166,41 @@ async def test_a_webhook_confirms_the_order(edge: Edge, stripe: StripeLookalike)
     await eventually(confirmed)
 
 
+async def test_a_refund_at_the_provider_ends_the_order_and_frees_its_seats(
+    edge: Edge, stripe: StripeLookalike
+) -> None:
+    buyer = await edge.guest()
+    lines = {"ticket_type": "stalls", "seats": ["Stalls-1-4"]}
+    hold = await edge.hold(buyer, lines)
+    checkout = await edge.call(
+        "POST",
+        f"{edge.occurrence}/holds/{hold.json['id']}/checkout",
+        json={"email": "ada@example.org", "name": "Ada"},
+        headers={**buyer, **key()},
+    )
+    intent = checkout.json["payment"]["intent"]
+    stripe.deliver_to(f"{edge.url}/v1/webhooks/stripe")
+    await pay(stripe, intent)
+    order_path = f"{edge.occurrence}/orders/{checkout.json['order']['id']}"
+
+    async def reached(state: str, refunded: int, dispute: str = "") -> bool:
+        order = (await edge.call("GET", order_path, headers=buyer)).json
+        return bool(
+            (order["state"], order["refunded"], order["dispute"]) == (state, refunded, dispute)
+        )
+
+    await eventually(lambda: reached("confirmed", 0))
+    stripe.money.refund(intent, 100)
+    await eventually(lambda: reached("confirmed", 100))
+    stripe.money.dispute(intent)
+    await eventually(lambda: reached("confirmed", 100, "open"))
+    stripe.money.end_dispute(intent, "won")
+    await eventually(lambda: reached("confirmed", 100, "won"))
+    stripe.money.refund(intent)
+    await eventually(lambda: reached("refunded", checkout.json["order"]["total"], "won"))
+    assert (await edge.hold(await edge.guest(), lines)).status == 201
+
+
 async def test_a_webhook_is_accepted_only_when_the_store_has_it(
     own: Own, stripe: StripeLookalike
 ) -> None:

@@ -13,7 +13,8 @@ from engine.core.ids import new_id
 from engine.embedded.stripe import StripeLookalike
 from engine.embedded.stripe.signing import sign
 from engine.payments.provider import WebhookEvent
-from engine.payments.stripe import WEBHOOK_BYTES_MAX, StripeProvider
+from engine.payments.stripe import WEBHOOK_BYTES_MAX, WEBHOOK_EVENTS, StripeProvider
+from engine.payments.stripe_objects import MONEY_EVENTS
 from tests.payments.conftest import Receiver, intent_params, provider_of
 
 SECRET = "whsec_test"
@@ -231,3 +232,22 @@ async def test_a_dispute_is_told(
     )
     event = await received(receiver, provider, "charge.dispute.created")
     assert event.intent is None
+
+
+@pytest.mark.parametrize("kind", MONEY_EVENTS)
+async def test_a_message_about_money_says_which_intent_it_is_about(
+    verifier: StripeProvider, kind: str
+) -> None:
+    """Refunds of the dashboard and disputes name no order: the intent does."""
+    thing = {
+        "id": "ch_1", "object": "charge", "payment_intent": "pi_7", "amount": 5, "currency": "eur",
+        "amount_captured": 5, "amount_refunded": 5, "status": "failed", "metadata": {},
+    }  # fmt: skip
+    if kind == "charge.refunded":
+        thing["metadata"] = {"order": new_id(), "occurrence": new_id()}
+    body = message(type=kind, data={"object": thing})
+    event = verifier.parse_webhook(body, sign(body, SECRET))
+    assert (event.kind, event.payment) == (kind, "pi_7")
+    assert kind in WEBHOOK_EVENTS
+    without = message(type=kind, data={"object": {**thing, "payment_intent": None}})
+    assert verifier.parse_webhook(without, sign(without, SECRET)).payment == ""

@@ -12,7 +12,7 @@ from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.core.ids import new_id
 from engine.embedded.stripe import Fault, StripeLookalike
 from engine.payments import make_provider
-from engine.payments.provider import Intent
+from engine.payments.provider import Funds, Intent
 from engine.payments.stripe import StripeProvider
 from engine.settings import Settings
 from tests.payments.conftest import intent_params, provider_of
@@ -307,6 +307,136 @@ async def test_a_slow_refund_is_pending(
     done = await paid(provider, shop, "pm_card_pendingRefund")
     given = await provider.refund(intent=done.id, order=done.order, amount=4200, reason="late")
     assert given.status == "pending"
+
+
+async def test_another_attempt_of_the_same_refund_is_another_refund(
+    provider: StripeProvider, shop: stripe.StripeClient
+) -> None:
+    done = await paid(provider, shop)
+
+    async def refund(attempt: str) -> str:
+        given = await provider.refund(
+            intent=done.id, order=done.order, amount=1000, reason="late", attempt=attempt
+        )
+        return given.id
+
+    first = await refund("0-0-0")
+    assert await refund("0-0-0") == first
+    assert await refund("1000-0-0") != first
+
+
+@pytest.mark.parametrize(
+    ("taken", "code"),
+    [(4200, "charge_already_refunded"), (1000, "invalid_request_error"), (0, "charge_disputed")],
+)
+async def test_what_cannot_be_refunded_is_a_refusal_and_no_outage(
+    provider: StripeProvider,
+    shop: stripe.StripeClient,
+    stripe_lookalike: StripeLookalike,
+    taken: int,
+    code: str,
+) -> None:
+    done = await paid(provider, shop)
+    if taken:
+        stripe_lookalike.money.refund(done.id, taken)
+    else:
+        stripe_lookalike.money.dispute(done.id)
+    with pytest.raises(PaymentRefusedError) as caught:
+        await provider.refund(intent=done.id, order=done.order, amount=4200, reason="late")
+    assert caught.value.extra["provider_code"] == code
+
+
+async def funds_of(provider: StripeProvider, intent: str, *, closely: bool = False) -> Funds:
+    return await provider.read_funds(await provider.retrieve_intent(intent), closely=closely)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("succeeded", {"refunded": 700}),
+        ("pending", {"refunding": 700}),
+        ("requires_action", {"refunding": 700}),
+        ("failed", {"failed": 1, "failure": "declined"}),
+        ("canceled", {"failed": 1, "failure": "canceled"}),
+    ],
+)
+async def test_each_status_of_a_refund_is_told_for_what_it_is(
+    provider: StripeProvider,
+    shop: stripe.StripeClient,
+    stripe_lookalike: StripeLookalike,
+    status: str,
+    told: dict[str, object],
+) -> None:
+    done = await paid(provider, shop)
+    refund = stripe_lookalike.money.refund(done.id, 700, status)  # type: ignore[arg-type]
+    alive = "" if "failed" in told else refund.id
+    expected = msgspec.convert(
+        {"captured": 4200, "currency": "EUR", "refund_id": alive, **told}, Funds
+    )
+    assert await funds_of(provider, done.id, closely=True) == expected
+    away = Funds(captured=4200, currency="EUR")
+    assert await funds_of(provider, done.id) == (away if "failed" in told else expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "withdrawn"),
+    [
+        ("warning_needs_response", "inquiry", 0),
+        ("warning_under_review", "inquiry", 0),
+        ("warning_closed", "won", 0),
+        ("needs_response", "open", 4200),
+        ("under_review", "open", 4200),
+        ("won", "won", 0),
+        ("lost", "lost", 4200),
+    ],
+)
+async def test_each_status_of_a_dispute_is_told_for_what_it_is(
+    provider: StripeProvider,
+    shop: stripe.StripeClient,
+    stripe_lookalike: StripeLookalike,
+    status: str,
+    state: str,
+    withdrawn: int,
+) -> None:
+    done = await paid(provider, shop)
+    stripe_lookalike.money.dispute(done.id)
+    stripe_lookalike.money.end_dispute(done.id, status)
+    funds = await funds_of(provider, done.id)
+    assert (funds.dispute, funds.withdrawn) == (state, withdrawn)
+
+
+@pytest.mark.parametrize("amount", [4000, 5000])
+async def test_what_a_partial_capture_lets_go_was_not_given_back(
+    provider: StripeProvider, stripe_lookalike: StripeLookalike, amount: int
+) -> None:
+    made = await create(provider)
+    stripe_lookalike.money.capture(made.id, amount)
+    read = await provider.retrieve_intent(made.id)
+    assert (read.captured, read.refunded) == (amount, 0)
+    stripe_lookalike.money.refund(made.id, 100)
+    read = await provider.retrieve_intent(made.id)
+    assert (read.captured, read.refunded) == (amount, 100)
+
+
+async def test_what_happens_to_money_is_listed_with_its_intent(
+    provider: StripeProvider, shop: stripe.StripeClient, stripe_lookalike: StripeLookalike
+) -> None:
+    done = await paid(provider, shop)
+    stripe_lookalike.money.refund(done.id, 100)
+    stripe_lookalike.money.end_refund("failed", intent=done.id)
+    stripe_lookalike.money.dispute(done.id)
+    stripe_lookalike.money.end_dispute(done.id, "won")
+    found = [event async for event in provider.money_events(since_s=0)]
+    assert {event.payment for event in found} == {done.id}
+    assert {event.kind for event in found} == {
+        "payment_intent.succeeded", "charge.refunded", "refund.created", "refund.failed",
+        "refund.updated", "charge.refund.updated", "charge.dispute.created",
+        "charge.dispute.funds_withdrawn", "charge.dispute.closed",
+        "charge.dispute.funds_reinstated",
+    }  # fmt: skip
+    assert [event.kind for event in found if event.intent] == ["payment_intent.succeeded"]
+    late = int(time.time()) + 60
+    assert [event async for event in provider.money_events(since_s=late)] == []
 
 
 async def test_all_intents_are_listed_over_pages_with_what_was_refunded(

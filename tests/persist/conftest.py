@@ -105,7 +105,11 @@ def owed(order: Order) -> Order:
     """A confirmed order that was taken back, its money not given back yet."""
     assert order.payment
     payment = msgspec.structs.replace(
-        order.payment, refund=order.total, refund_reason="event_cancelled"
+        order.payment,
+        refund=order.total,
+        refund_reason="event_cancelled",
+        refund_state="owed",
+        moved=[],
     )
     return msgspec.structs.replace(
         order, state="refunded", version=order.version + 1, payment=payment
@@ -114,7 +118,13 @@ def owed(order: Order) -> Order:
 
 def refunded(order: Order) -> Order:
     assert order.payment
-    payment = msgspec.structs.replace(order.payment, refund_id="re_1")
+    payment = msgspec.structs.replace(
+        order.payment,
+        refund_id="re_1",
+        refund_state="done",
+        refunded=order.payment.refund,
+        moved=[0, order.payment.refund, 0, 0],
+    )
     return msgspec.structs.replace(order, version=order.version + 1, payment=payment)
 
 

@@ -244,17 +244,69 @@ async def test_money_that_the_provider_took_for_nothing_is_found(
     assert [finding.subject for finding in check.findings] == [intent.id]
 
 
-async def test_money_given_back_behind_our_back_is_found(
-    sold: Auditor, provider: StripeProvider
+async def test_money_given_back_behind_our_back_is_found_and_then_known(
+    sold: Auditor, provider: StripeProvider, consumer: Consumer
 ) -> None:
     order = await paid_order(sold)
     payment = await sold.database.connection.fetchrow(
         "SELECT intent, captured FROM payments WHERE order_id = $1", order
     )
+    sold.box.stripe.deliver_to(None)
     await provider.refund(
         intent=payment["intent"], order=order, amount=payment["captured"], reason="elsewhere"
     )
     assert await sold.wrong() == {"captured money": 1, "recorded money": 1}
+    await sold.box.sale.money.catch_up()
+    await drain(consumer, sold.client)
+    assert await sold.wrong() == {}
+
+
+async def test_a_dispute_that_nobody_told_of_is_found_and_then_known(
+    sold: Auditor, consumer: Consumer
+) -> None:
+    order = await paid_order(sold)
+    intent = await sold.database.value("SELECT intent FROM payments WHERE order_id = $1", order)
+    sold.box.stripe.deliver_to(None)
+    sold.box.stripe.money.dispute(intent)
+    assert await sold.wrong() == {"captured money": 1}
+    await sold.box.sale.money.catch_up()
+    await drain(consumer, sold.client)
+    report = await sold.report()
+    assert report.ok
+    assert report.withdrawn > 0
+
+
+async def test_a_refund_that_needs_a_person_is_found_until_one_has_seen_to_it(
+    sold: Auditor, consumer: Consumer
+) -> None:
+    order = await paid_order(sold)
+    sold.box.stripe.money.next_refunds("failed", 100)
+    await sold.box.sale.orders.give_back(sold.box.occurrence, order, "asked")
+    for _ in range(6):
+        await sold.box.money_round()
+    await drain(consumer, sold.client)
+    assert await sold.wrong() == {"refunds owed": 1}
+    await sold.box.sale.orders.refund_by_hand(
+        sold.box.occurrence, order, "elsewhere", "bank transfer 4711"
+    )
+    await drain(consumer, sold.client)
+    assert await sold.wrong() == {}
+
+
+async def test_money_of_an_intent_that_no_order_waited_for_is_written_and_agrees(
+    sold: Auditor, consumer: Consumer
+) -> None:
+    order = await paid_order(sold)
+    stray = await sold.box.stray_intent(order, 700)
+    sold.box.stripe.money.next_refunds("pending", 1)
+    sold.box.stripe.money.capture(stray)
+    await sold.box.until_settled()
+    await drain(consumer, sold.client)
+    report = await sold.report()
+    assert [(c.name, c.findings) for c in report.checks if c.failed] == []
+    assert await sold.database.rows(
+        "payments WHERE others_captured > 0", "others_captured, others_due"
+    ) == [(700, 0)]
 
 
 async def test_what_is_still_on_its_way_is_no_difference(sold: Auditor) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from typing import Any
 
 import msgspec
 import pytest
 
-from engine.core.documents import Line, Order, RecordKind
+from engine.core.documents import Line, Order, OtherMoney, RecordKind
 from engine.core.ids import new_id, ticket_number
 from engine.persist.names import Names, StaleNamesError
 from engine.persist.projections import Rows, all_postings, postings, project, ticket_ids
@@ -177,9 +178,54 @@ def test_the_postings_of_a_state_are_those_of_its_way(steps: int) -> None:
         ("order.refund_due", back),
         ("order.refunded", refunded(back)),
     ]
-    walked = [row for kind, order in way[:steps] for row in postings(of(kind, order), "o")]
+    walked = project([of(kind, order) for kind, order in way[:steps]], NAMES).ledger_entries
     reached = all_postings(way[steps - 1][1], "o")
-    assert [row[2:6] for row in walked] == [row[2:6] for row in reached]
+    assert added_up(walked) == added_up(reached)
+
+
+def added_up(rows: list[tuple[Any, ...]]) -> dict[tuple[str, str], int]:
+    """What each posting, without the version in its name, comes to on each account."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = (row[2].split(" ")[0], row[3])
+        found[key] = found.get(key, 0) + row[5]
+    return {key: amount for key, amount in found.items() if amount}
+
+
+def test_a_refund_that_fails_and_a_dispute_that_is_won_move_back() -> None:
+    """Way and state agree whatever was moved to and fro, in whatever order it is written."""
+    paid = confirmed(ordered(HOUSE, 1))
+    back = owed(paid)
+    total = paid.total
+
+    def step(before: Order, **changes: Any) -> Order:
+        assert before.payment
+        payment = msgspec.structs.replace(before.payment, **changes)
+        return msgspec.structs.replace(before, version=before.version + 1, payment=payment)
+
+    given = step(back, refunded=total, moved=[0, total, 0, 0])
+    failed = step(given, refunded=0, moved=[0, -total, 0, 0])
+    taken = step(failed, withdrawn=total, moved=[0, 0, total, 0])
+    won = step(taken, withdrawn=0, moved=[0, 0, -total, 0])
+    other = step(
+        won,
+        others=[OtherMoney(currency="EUR", intent="pi_2", captured=70, refunded=70)],
+        moved=[70, 70, 0, 0],
+    )
+    done = step(other, elsewhere=total, moved=[0, 0, 0, total])
+    records = [
+        of("order.confirmed", paid),
+        of("order.refund_due", back),
+        *[of("order.money", order) for order in (given, failed, taken, won, other, done)],
+    ]
+    for count in range(1, len(records) + 1):
+        walked = project(records[:count], NAMES).ledger_entries
+        assert added_up(walked) == added_up(all_postings(records[count - 1].order, "o"))
+        assert sum(row[5] for row in walked) == 0
+    assert sums(project(records[::-1], NAMES)) == {
+        "provider_clearing": total,
+        "other_means": -total,
+    }
 
 
 def test_ticket_ids_are_the_same_again_differ_and_are_uuids() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import Any, cast
 
 import asyncpg
@@ -29,7 +30,7 @@ from tests.persist.conftest import (
     value_of,
 )
 from tests.persist.test_audit import STANDING, Auditor, provider, sold
-from tests.sale.conftest import Box
+from tests.sale.conftest import Box, intent_of
 
 __all__ = ["provider", "sold"]
 
@@ -116,6 +117,37 @@ async def test_rebuilding_a_sale_that_is_whole_changes_nothing(builder: Builder)
     assert configuration.version > version
     clock = await inspection.read_clock(builder.client, SHARD, builder.box.occurrence)
     assert clock.paused_since  # it is still paused
+
+
+async def test_money_that_is_owed_is_followed_after_a_rebuild(
+    builder: Builder, consumer: Consumer
+) -> None:
+    """What is owed is due at once, what needs a person waits for one, and disputes are kept."""
+    box = builder.box
+    owed, raised, disputed = [
+        await box.confirmed(new_id(), LineRequest(ticket_type="standing", quantity=1))
+        for _ in range(3)
+    ]
+    box.stripe.deliver_to(None)
+    box.stripe.money.next_refunds("failed", 6)
+    await box.sale.orders.give_back(box.occurrence, raised.order.id, "asked")
+    for _ in range(4):
+        await box.money_round()
+    await box.sale.orders.give_back(box.occurrence, owed.order.id, "asked")
+    box.stripe.money.dispute(intent_of(disputed))
+    await box.sale.money.catch_up()
+    await drain(consumer, builder.client)
+    await box.sale.pause(box.occurrence)
+    await builder.rebuild()
+    followed = await inspection.read_followed(builder.client, SHARD, box.occurrence)
+    assert followed == {owed.order.id: 0, raised.order.id: math.inf, disputed.order.id: 0}
+    await box.sale.money.run_once()
+    payments = [(await box.stored(item.order.id)).payment for item in (owed, disputed)]
+    assert [(item.refund_state, item.dispute) for item in payments if item] == [
+        ("done", ""),
+        ("", "open"),
+    ]
+    await assert_conserved(builder.client, box.occurrence)
 
 
 async def test_the_stream_is_written_first(builder: Builder) -> None:

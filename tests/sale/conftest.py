@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from engine.core.documents import Order
 from engine.core.errors import OnsaleError
 from engine.core.ids import new_id
 from engine.core.snapshot import Snapshot
@@ -21,7 +23,7 @@ from engine.sale.requests import CheckoutRequest, HoldRequest, Idempotency, Line
 from engine.sale.service import Sale
 from engine.sale.views import CheckoutView, HoldView, OrderView
 from engine.settings import Settings
-from engine.store import keys, publication
+from engine.store import inspection, keys, publication
 from engine.store.client import connect
 from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
@@ -32,6 +34,11 @@ SHARD = 5
 
 def idempotency(body: bytes = b"b" * 16) -> Idempotency:
     return Idempotency(key_digest=bytes.fromhex(new_id()), body_digest=body)
+
+
+def intent_of(checkout: CheckoutView) -> str:
+    assert checkout.payment is not None
+    return checkout.payment.intent
 
 
 class Box:
@@ -108,6 +115,58 @@ class Box:
         """Move the sale clock on: it is the wall clock less all pauses."""
         self._ahead_ms += ms
         await put_clock_ahead(self.client, self.place, self._ahead_ms)
+
+    async def confirmed(self, buyer: str, *lines: LineRequest) -> CheckoutView:
+        """An order that is paid for and confirmed."""
+        checkout = await self.pending(buyer, *lines)
+        self.stripe.money.capture(intent_of(checkout))
+        await self.until_state(buyer, checkout.order.id, "confirmed")
+        await self.until_settled()
+        return checkout
+
+    async def until_settled(self) -> None:
+        """Wait until the provider has nothing more to tell."""
+        await asyncio.wait_for(self.stripe.webhooks.settled(), 20)
+
+    async def stray_intent(self, order: str, amount: int, currency: str = "eur") -> str:
+        """Another intent for an order, made by nobody knows whom."""
+        fields = {
+            "amount": amount,
+            "currency": currency,
+            "metadata[order]": order,
+            "metadata[occurrence]": self.occurrence,
+        }
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{self.stripe.url}/v1/payment_intents",
+                data={name: str(value) for name, value in fields.items()},
+                headers={"Authorization": f"Bearer {self.stripe.secret_key}"},
+            ) as response,
+        ):
+            assert response.status == 200, await response.text()
+            return str((await response.json())["id"])
+
+    async def money_round(self) -> int:
+        """Look at all money that is followed, as if its time had come; what is raised stays so."""
+        key = f"{self.place}:money"
+        for order, at in (
+            await inspection.read_followed(self.client, SHARD, self.occurrence)
+        ).items():
+            if at != math.inf:
+                await self.client.zadd(key, {order: 0})
+        return await self.sale.money.run_once()
+
+    async def next_look(self, order: str) -> float:
+        """In how many ms the order's money is looked at."""
+        followed = await inspection.read_followed(self.client, SHARD, self.occurrence)
+        seconds, micros = await self.client.time()
+        return followed[order] - seconds * 1000 - micros / 1000
+
+    async def stored(self, order: str) -> Order:
+        """The order as Redis has it."""
+        published = await self.sale.published(self.occurrence)
+        return await self.sale.settlement.read(published, order)
 
     async def receive(self, request: web.Request) -> web.Response:
         """The webhook endpoint: like the edge, it answers 200 only when all is recorded."""

@@ -259,8 +259,7 @@ async def test_a_refund_that_the_provider_cannot_make_now_is_made_later(box: Box
     order = await box.sale.orders.give_back(box.occurrence, checkout.order.id, "asked")
     assert (order.state, refunded(box)) == ("refunded", 0)
     box.stripe.faults.clear()
-    await box.sale.expiry.run_once()
-    await box.sale.expiry.run_once()
+    await box.money_round()
     view = await box.order(buyer, checkout.order.id)
     assert (view.refund_due, view.refunded) == (0, view.total)
     assert refunded(box) == view.total

@@ -203,7 +203,7 @@ async def test_a_cancelled_stray_intent_does_not_cancel_the_order(box: Box) -> N
         amount=order.total,
         currency="EUR",
     )
-    assert (await box.sale.settlement.apply(published, stray)).state == "pending"
+    assert (await box.sale.settlement.apply(published, order, stray)).state == "pending"
 
 
 async def killed_before_the_note(

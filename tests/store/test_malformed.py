@@ -34,6 +34,17 @@ NOT_INDEXES: list[Any] = [-1, 0.5, "0", None, 1e9]
 WRONG_AMOUNTS: list[Any] = [0, -1, 1.5, "1", None]
 NOT_LINES: list[Any] = [[], 3, None, "lines", [3], [[]], [LINE] * 41]
 NOT_SEATS: list[Any] = [[0], [0, 0, 0], [-1, 0], ["0", 0]]
+NOT_SAID: list[Any] = [
+    *[
+        {name: bad}
+        for name in ("refunded", "refunding", "withdrawn", "failed")
+        for bad in (-1, 0.5, "1")
+    ],
+    *[{name: 7} for name in ("currency", "dispute", "failure", "refund_id")],
+    {"dispute": "unheard of"},
+    {"failure": "x" * 256},
+    {"refunded": 1e13},
+]
 
 CASES: dict[str, list[list[Any]]] = {
     "hold_acquire": [
@@ -69,7 +80,9 @@ CASES: dict[str, list[list[Any]]] = {
     "order_attach": [[bad, "pi_1"] for bad in NOT_IDS] + [[ID, ""], [ID, "x" * 256], [ID, 7]],
     "order_confirm": [[bad, "pi_1", 1] for bad in NOT_IDS]
     + [[ID, "pi_1", bad] for bad in WRONG_AMOUNTS]
-    + [[ID, "", 1]],
+    + [[ID, "", 1]]
+    + [[ID, "pi_1", 1, bad] for bad in [7, "x", *NOT_SAID]]
+    + [[ID, "pi_1", 1, {}, bad] for bad in [0, -1, 0.5, "1"]],
     "order_ask": [[bad, ID] for bad in NOT_IDS] + [[ID, bad] for bad in NOT_IDS],
     "order_postpone": [
         *[[bad, 1, 1] for bad in NOT_IDS],
@@ -79,7 +92,14 @@ CASES: dict[str, list[list[Any]]] = {
     "order_cancel": [[bad, "buyer", 1] for bad in NOT_IDS] + [[ID, "x" * 65, 1], [ID, "x", 0]],
     "order_release": [[bad, ""] for bad in NOT_IDS] + [[ID, 5]],
     "order_return": [[bad, "asked"] for bad in NOT_IDS] + [[ID, None]],
-    "order_refunded": [[bad, "re_1"] for bad in NOT_IDS] + [[ID, ""]],
+    "order_refund": [[bad, "pi_1", "again", ""] for bad in NOT_IDS]
+    + [[ID, 7, "again", ""], [ID, "pi_1", "never", "x"], [ID, "pi_1", None, "x"]]
+    + [
+        [ID, "pi_1", step, bad]
+        for step in ("refused", "elsewhere")
+        for bad in ["", None, "x" * 256]
+    ],
+    "money_due": [[0, 1000], [201, 1000], [10, 0], [1.5, 10], ["1", 1], []],
     "seats_block": [[5], ["x"], [[0]], [[-1, 0]], [[0, 0] * 10_001], []],
     "queue_join": [
         *[[bad, KEY, [], False] for bad in NOT_IDS],

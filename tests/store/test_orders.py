@@ -169,20 +169,11 @@ async def test_a_late_capture_whose_stock_is_gone_is_owed_back(house: House, tak
         assert after.payment is not None
         assert (after.payment.refund, after.payment.refund_reason) == (7500, "late_capture")
     assert (await house.records())[-1] == "order.refund_due"
-    assert (await house.sweep())[1] == [order.id]
-    after = decoded(await house.commands.refunded(house.place, order.id, "re_1"))
+    assert (await house.commands.money_due(house.place, 10, AGAIN_MS))[1] == [order.id.encode()]
+    said = {"refunded": 7500, "refund_id": "re_1"}
+    after = decoded(await house.commands.confirm(house.place, order.id, "pi_1", 7500, said))
     assert after.state == "refunded"
     assert (await house.records())[-1] == "order.refunded"
-
-
-async def test_another_amount_or_intent_does_not_confirm(house: House) -> None:
-    order = await pending(house)
-    commands, place = house.commands, house.place
-    assert (await commands.confirm(place, order.id, "pi_1", 7499))[0] == Code.ORDER_STATE
-    assert (await commands.attach(place, order.id, "pi_1"))[0] == Code.OK
-    assert (await commands.attach(place, order.id, "pi_2"))[0] == Code.ORDER_STATE
-    assert (await commands.confirm(place, order.id, "pi_2", 7500))[0] == Code.ORDER_STATE
-    assert (await house.read_order(order.id)).state == "pending"
 
 
 async def test_a_refund_gives_seats_and_money_back_once(house: House) -> None:
@@ -196,10 +187,11 @@ async def test_a_refund_gives_seats_and_money_back_once(house: House) -> None:
         assert after.payment is not None
         assert after.payment.refund == 7500
     assert (await house.counter("category:Stalls")).free == 18
-    for refund in ("re_1", "re_2"):  # a duplicate refund voids nothing
-        after = decoded(await commands.refunded(place, order.id, refund))
+    for _ in range(2):  # told twice, it is done once
+        said = {"refunded": 7500, "refund_id": "re_1"}
+        after = decoded(await commands.confirm(place, order.id, "pi_1", 7500, said))
         assert after.payment is not None
-        assert after.payment.refund_id == "re_1"
+        assert (after.payment.refund_id, after.payment.refund_state) == ("re_1", "done")
     assert await house.records() == [
         "order.placed",
         "order.confirmed",
@@ -208,10 +200,55 @@ async def test_a_refund_gives_seats_and_money_back_once(house: House) -> None:
     ]
 
 
-async def test_nothing_is_refunded_that_is_not_owed(house: House) -> None:
+@pytest.mark.parametrize(
+    ("currency", "state"), [("EUR", "confirmed"), ("eur", "confirmed"), ("USD", "cancelled")]
+)
+async def test_a_currency_is_the_same_in_small_letters(
+    house: House, currency: str, state: str
+) -> None:
     order = await pending(house)
-    answer = await house.commands.refunded(house.place, order.id, "re_1")
-    assert answer[0] == Code.ORDER_STATE
+    said = {"currency": currency}
+    after = decoded(await house.commands.confirm(house.place, order.id, "pi_1", 7500, said))
+    assert after.state == state
+
+
+async def test_an_answer_older_than_the_order_is_refused(house: House) -> None:
+    order = await pending(house)
+    confirm, place = house.commands.confirm, house.place
+    answer = await confirm(place, order.id, "pi_1", 7500, version=order.version + 1)
+    assert answer[0] == Code.ORDER_CHANGED
+    assert (await house.read_order(order.id)).state == "pending"
+    assert decoded(await confirm(place, order.id, "pi_1", 7500, version=1)).state == "confirmed"
+    assert (await confirm(place, order.id, "pi_1", 7500, version=1))[0] == Code.ORDER_CHANGED
+
+
+async def test_money_of_too_many_intents_is_refused(house: House) -> None:
+    order = await pending(house)
+    confirm, place = house.commands.confirm, house.place
+    await confirm(place, order.id, "pi_1", 7500)
+    for i in range(16):
+        after = decoded(await confirm(place, order.id, f"pi_other_{i}", 5))
+    assert after.payment is not None
+    assert len(after.payment.others) == 16
+    assert (await confirm(place, order.id, "pi_other_16", 5))[0] == Code.ORDER_STATE
+    assert (await house.read_order(order.id)).version == after.version
+
+
+async def test_an_order_of_a_disputed_payment_is_not_taken_back(house: House) -> None:
+    order = await pending(house)
+    commands, place = house.commands, house.place
+    await commands.confirm(place, order.id, "pi_1", 7500)
+    said = {"dispute": "open", "withdrawn": 7500}
+    await commands.confirm(place, order.id, "pi_1", 7500, said)
+    assert (await commands.return_order(place, order.id, "asked"))[0] == Code.DISPUTED
+    assert (await house.counter("category:Stalls")).sold == 2
+
+
+async def test_no_step_of_a_refund_is_taken_where_nothing_is_owed(house: House) -> None:
+    order = await pending(house)
+    for step in ("refused", "again", "elsewhere"):
+        answer = await house.commands_answer("refund", house.place, order.id, "pi_1", step, "why")
+        assert answer[0] == Code.ORDER_STATE
 
 
 async def test_an_order_is_read_by_its_buyer_alone(house: House) -> None:

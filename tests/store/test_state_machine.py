@@ -122,10 +122,40 @@ class Sale(RuleBasedStateMachine):
         self.states.setdefault(order.id, order.state)
         return order
 
-    @rule(order=orders, right=st.booleans())
-    def confirm(self, order: Order, right: bool) -> None:
+    @rule(
+        order=orders,
+        right=st.booleans(),
+        own=st.sampled_from([True, True, True, False]),
+        back=st.sampled_from([0, 0, 0, 1, 10**9]),
+        how=st.sampled_from(["refunded", "refunding", "withdrawn"]),
+        currency=st.sampled_from(["", "EUR", "EUR", "USD"]),
+        failed=st.integers(0, 6),
+    )
+    def confirm(
+        self,
+        order: Order,
+        right: bool,
+        own: bool,
+        back: int,
+        how: str,
+        currency: str,
+        failed: int,
+    ) -> None:
+        """What the provider says of an intent, whether or not it may follow what it said before."""
         amount = order.total if right else order.total + 1
-        self.step(order, "confirm", f"pi_{order.id}", amount)
+        said: dict[str, Any] = {how: min(back, amount), "currency": currency, "failed": failed}
+        if how == "withdrawn" and back:
+            said["dispute"] = "lost" if failed % 2 else "open"
+        intent = f"pi_{order.id}" if own else "pi_other"
+        self.step(order, "confirm", intent, amount, said)
+
+    @rule(
+        order=orders,
+        step=st.sampled_from(["refused", "again", "elsewhere"]),
+        own=st.booleans(),
+    )
+    def refund(self, order: Order, step: str, own: bool) -> None:
+        self.step(order, "refund", f"pi_{order.id}" if own else "pi_other", step, "why")
 
     @rule(order=orders)
     def cancel(self, order: Order) -> None:
@@ -138,10 +168,6 @@ class Sale(RuleBasedStateMachine):
     @rule(order=orders)
     def give_back(self, order: Order) -> None:
         self.step(order, "return_order", "asked")
-
-    @rule(order=orders)
-    def refunded(self, order: Order) -> None:
-        self.step(order, "refunded", "re_1")
 
     @rule(seats=st.lists(st.integers(0, 19), min_size=1, max_size=4), back=st.booleans())
     def block(self, seats: list[int], back: bool) -> None:
@@ -188,7 +214,10 @@ STATES = ("pending", "cancelling", "confirmed", "cancelled", "refunded")
 ALLOWED = {(state, state) for state in STATES} | {
     ("pending", "cancelling"),
     ("pending", "confirmed"),
+    ("pending", "cancelled"),  # other money than was waited for
+    ("pending", "refunded"),  # the money had gone back already
     ("cancelling", "confirmed"),
+    ("cancelling", "refunded"),
     ("cancelling", "cancelled"),
     ("cancelled", "confirmed"),  # a late capture that could be honoured
     ("cancelled", "refunded"),  # one that could not

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -142,9 +141,8 @@ async def _closed(client: Redis, occurrence: str) -> dict[str, Order]:
 
 
 def _moving(order: Order) -> bool:
-    payment: Any = order.payment
-    owed = payment is not None and payment.refund and not payment.refund_id
-    return bool(owed) or order.state in {"pending", "cancelling"}
+    money = order.payment.everything if order.payment else []
+    return any(item.is_followed for item in money) or order.state in {"pending", "cancelling"}
 
 
 async def _intents(provider: PaymentProvider, orders: Mapping[str, Order]) -> list[Intent]:

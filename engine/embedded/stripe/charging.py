@@ -8,9 +8,10 @@ import msgspec
 
 from engine.embedded.stripe import render
 from engine.embedded.stripe.cards import AUTHENTICATION_REQUIRED, BY_NAME, Card, Decline
+from engine.embedded.stripe.disputes import open_dispute
 from engine.embedded.stripe.errors import ApiError
 from engine.embedded.stripe.ids import new_id, token
-from engine.embedded.stripe.objects import NO_ERROR, Charge, Dispute, Intent, Method
+from engine.embedded.stripe.objects import NO_ERROR, Charge, Intent, Method
 from engine.embedded.stripe.state import State, now
 
 _CHALLENGE_LENGTH = 24
@@ -72,7 +73,21 @@ def succeed(state: State, intent: Intent, charge: Charge, card: Card) -> None:
     state.emit("charge.succeeded", render.charge(charge, state))
     state.emit("payment_intent.succeeded", render.intent(intent, state))
     if card.disputed:
-        _dispute(state, charge)
+        open_dispute(state, charge)
+
+
+def capture(state: State, intent: Intent, method: Method, amount: int | None, card: Card) -> Charge:
+    """Pay an intent and take ``amount`` (None: all), whatever it asked for.
+
+    Less, as a partial capture does; more, as an overcapture does.
+    """
+    intent.method = method.id
+    intent.error = NO_ERROR
+    charge = _charge(state, intent, method, status="succeeded", captured=True)
+    charge.amount_captured = intent.amount if amount is None else amount
+    charge.amount_refunded = max(0, charge.amount - charge.amount_captured)
+    succeed(state, intent, charge, card)
+    return charge
 
 
 def settle(state: State, intent: Intent) -> None:
@@ -168,18 +183,3 @@ def _failed(state: State, intent: Intent, problem: render.Document) -> None:
     intent.error = msgspec.Raw(msgspec.json.encode(problem))
     state.put(intent)
     state.emit("payment_intent.payment_failed", render.intent(intent, state))
-
-
-def _dispute(state: State, charge: Charge) -> None:
-    dispute = Dispute(
-        id=new_id("dp"),
-        created=now(),
-        intent=charge.intent,
-        charge=charge.id,
-        amount=charge.amount,
-        currency=charge.currency,
-    )
-    charge.disputed = True
-    state.put(charge)
-    state.put(dispute)
-    state.emit("charge.dispute.created", render.dispute(dispute))

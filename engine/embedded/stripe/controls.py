@@ -10,6 +10,8 @@
 | GET /_test/deliveries | the latest attempts, oldest first, at most 1,000 |
 | POST /_test/settle | bank debits and slow refunds end |
 | GET, DELETE /_test/calls | how many calls came in, by method and route; counts anew |
+
+Those of single payments are in :mod:`engine.embedded.stripe.money_controls`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from engine.embedded.stripe.forms import BODY_BYTES_MAX
 from engine.embedded.stripe.idempotency import Answers
 from engine.embedded.stripe.journal import Journal
 from engine.embedded.stripe.keys import Keys
+from engine.embedded.stripe.money_controls import MoneyControls
 from engine.embedded.stripe.server import Server
 from engine.embedded.stripe.state import State
 from engine.embedded.stripe.webhooks import Behaviour, Webhooks
@@ -62,9 +63,15 @@ class StripeLookalike:
         server = Server(self._book, self.webhooks, self.faults, Keys(secret_key, publishable_key))
         self.calls = server.calls  # how many came in, by method and route
         self.controls = Controls(self._book, self.webhooks, self.faults, server.refunds, self.calls)
+        self.money = MoneyControls(self._book, self.webhooks, server.refunds)
         application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_routes(
-            [*server.routes(), *self.controls.routes(), web.get("/health", _health)]
+            [
+                *server.routes(),
+                *self.controls.routes(),
+                *self.money.routes(),
+                web.get("/health", _health),
+            ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
 

@@ -22,6 +22,9 @@ IntentStatus = Literal[
 ]
 
 
+RefundStatus = Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
+
+
 class _Item(msgspec.Struct, kw_only=True, tag_field="is"):
     id: str
     created: int
@@ -93,7 +96,7 @@ class Refund(_Item, kw_only=True, tag="refund"):
     charge: str
     amount: int
     currency: str
-    status: Literal["pending", "succeeded", "failed"]
+    status: RefundStatus
     reason: str | None = None
     failure_reason: str | None = None
     metadata: dict[str, str] = {}

@@ -1,15 +1,17 @@
-"""The Refunds, Charges, BalanceTransactions and Disputes endpoints."""
+"""The Refunds, Charges and BalanceTransactions endpoints."""
 
 from __future__ import annotations
 
 from engine.embedded.stripe import render
 from engine.embedded.stripe.call import Call, encode
 from engine.embedded.stripe.cards import BY_NAME
+from engine.embedded.stripe.disputes import blocks_refunds
 from engine.embedded.stripe.errors import invalid, missing, refused
 from engine.embedded.stripe.ids import new_id
-from engine.embedded.stripe.objects import Charge, Refund
+from engine.embedded.stripe.objects import Charge, Refund, RefundStatus
 from engine.embedded.stripe.state import State, now
 
+_GONE = ("failed", "canceled")  # refunds that came to nothing
 _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
 
@@ -18,6 +20,11 @@ class Refunds:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._begin: list[RefundStatus] = []  # how the next refunds begin
+
+    def begin_as(self, status: RefundStatus, count: int) -> None:
+        """Let the next ``count`` refunds that are made begin with this status."""
+        self._begin = [status] * count
 
     def create(self, call: Call) -> bytes:
         """``POST /v1/refunds``: all that is left of the charge, or ``amount``."""
@@ -28,8 +35,25 @@ class Refunds:
         reason = params.choice("reason", _REASONS)
         metadata = params.metadata({})
         params.finish()
-        if charge.disputed:
+        if blocks_refunds(self._state, charge):
             raise refused("This charge has been charged back", code="charge_disputed")
+        status = self._begin.pop(0) if self._begin else None
+        refund = self.make(charge, amount, status=status, reason=reason, metadata=metadata)
+        return encode(render.refund(refund, self._state, call.expand))
+
+    def make(
+        self,
+        charge: Charge,
+        amount: int | None,
+        *,
+        status: RefundStatus | None,
+        reason: str | None,
+        metadata: dict[str, str],
+    ) -> Refund:
+        """Refund ``amount`` of a charge, or all that is left. ``status`` None: as its card does.
+
+        Raises :class:`ApiError` when that is not left.
+        """
         left = charge.amount_captured - (charge.amount_refunded - self._released(charge))
         if left <= 0:
             raise refused(
@@ -51,18 +75,25 @@ class Refunds:
             charge=charge.id,
             amount=amount,
             currency=charge.currency,
-            status="pending" if card.refund == "pending" else "succeeded",
+            status=status or ("pending" if card.refund == "pending" else "succeeded"),
             reason=reason,
             metadata=metadata,
         )
-        charge.amount_refunded += amount
+        gone = refund.status in _GONE
+        if gone:
+            refund.failure_reason = "declined" if refund.status == "failed" else None
+        else:
+            charge.amount_refunded += amount
         intent = self._state.intents.get(charge.intent)
         intent.refunds.append(refund.id)
         for item in (refund, charge, intent):
             self._state.put(item)
         self._state.emit("refund.created", render.refund(refund, self._state))
-        self._state.emit("charge.refunded", render.charge(charge, self._state))
-        return encode(render.refund(refund, self._state, call.expand))
+        if gone:
+            self._tell_end(refund)
+        else:
+            self._state.emit("charge.refunded", render.charge(charge, self._state))
+        return refund
 
     def retrieve(self, call: Call) -> bytes:
         """``GET /v1/refunds/:id``."""
@@ -87,23 +118,39 @@ class Refunds:
 
     def settle(self, refund: Refund) -> None:
         """Let a refund that takes time end as its card says."""
-        charge = self._state.charges.get(refund.charge)
         if self.will_fail(refund):
-            refund.status = "failed"
-            refund.failure_reason = "lost_or_stolen_card"
-            charge.amount_refunded -= refund.amount
-            self._state.put(charge)
-            self._state.emit("refund.failed", render.refund(refund, self._state))
+            self.end(refund, "failed", "lost_or_stolen_card")
         else:
-            refund.status = "succeeded"
-            self._state.emit("refund.updated", render.refund(refund, self._state))
+            self.end(refund, "succeeded")
+
+    def end(self, refund: Refund, status: RefundStatus, failure_reason: str = "") -> None:
+        """Let a refund go to another status; what failed or was canceled is the account's again.
+
+        Raises :class:`ApiError` when it came to nothing before.
+        """
+        if refund.status in _GONE:
+            raise refused(f"Refund {refund.id} is {refund.status}")
+        refund.status = status
+        if status in _GONE:
+            charge = self._state.charges.get(refund.charge)
+            charge.amount_refunded -= refund.amount
+            refund.failure_reason = failure_reason if status == "failed" else None
+            self._state.put(charge)
         self._state.put(refund)
+        self._tell_end(refund)
+
+    def _tell_end(self, refund: Refund) -> None:
+        kinds = ["refund.updated", "charge.refund.updated"]
+        if refund.status == "failed":
+            kinds.insert(0, "refund.failed")
+        for kind in kinds:
+            self._state.emit(kind, render.refund(refund, self._state))
 
     def will_fail(self, refund: Refund) -> bool:
         """Tell whether the refund looks well but the bank will send it back."""
         charge = self._state.charges.get(refund.charge)
         card = BY_NAME[self._state.method(charge.method).card]
-        return card.refund == "fails" and refund.status != "failed"
+        return card.refund == "fails" and refund.status not in _GONE
 
     def retrieve_charge(self, call: Call) -> bytes:
         """``GET /v1/charges/:id``."""
@@ -120,11 +167,6 @@ class Refunds:
         expand = render.below(call.expand, "data")
         documents = [render.charge(item, self._state, expand) for item in items]
         return encode(render.page("/v1/charges", documents, more=more))
-
-    def retrieve_dispute(self, call: Call) -> bytes:
-        """``GET /v1/disputes/:id``."""
-        call.params.finish()
-        return encode(render.dispute(self._state.disputes.get(call.item, "dispute")))
 
     def retrieve_transaction(self, call: Call) -> bytes:
         """``GET /v1/balance_transactions/:id``: of a captured charge, or of a refund."""
@@ -160,4 +202,4 @@ class Refunds:
     @staticmethod
     def _released(charge: Charge) -> int:
         """Return what a partial capture gave up; it counts as refunded but was never taken."""
-        return charge.amount - charge.amount_captured
+        return max(0, charge.amount - charge.amount_captured)

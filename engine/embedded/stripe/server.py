@@ -14,6 +14,7 @@ from aiohttp import web
 from engine.embedded.stripe import faults, forms, idempotency, pages
 from engine.embedded.stripe.book import Book
 from engine.embedded.stripe.call import Call
+from engine.embedded.stripe.disputes import Disputes
 from engine.embedded.stripe.errors import ApiError, invalid, server_error
 from engine.embedded.stripe.events import Events
 from engine.embedded.stripe.forms import Pairs, Params
@@ -64,6 +65,7 @@ class Server:
         self._methods = Methods(book.state)
         self._intents = Intents(book.state, self._methods)
         self.refunds = Refunds(book.state)
+        self._disputes = Disputes(book.state)
         self._events = Events(book.state)
         self.calls: Counter[str] = Counter()  # by method and route, as they came in
 
@@ -85,7 +87,8 @@ class Server:
             self._get("refunds", refunds.list),
             self._get("charges/{id}", refunds.retrieve_charge),
             self._get("charges", refunds.list_charges),
-            self._get("disputes/{id}", refunds.retrieve_dispute),
+            self._get("disputes/{id}", self._disputes.retrieve),
+            self._get("disputes", self._disputes.list),
             self._get("balance_transactions/{id}", refunds.retrieve_transaction),
             self._get("events/{id}", self._events.retrieve),
             self._get("events", self._events.list),

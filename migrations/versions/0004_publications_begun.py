@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0003_publications_begun"
-down_revision = "0002_orders_and_ledger"
+revision = "0004_publications_begun"
+down_revision = "0003_dead_letter_level"
 branch_labels = None
 depends_on = None
 
