@@ -209,6 +209,13 @@ async def test_the_cases_of_the_suite(
         assert opened.transport.closed or opened.socket.refused
 
 
+@pytest.mark.parametrize("late", [frame(1, b"late"), frame(9), frame(8, b"x"), b"\xff" * 9_000])
+async def test_nothing_behind_a_close_is_looked_at(opened: Opened, late: bytes) -> None:
+    opened.send(close(1000) + late)
+    assert opened.transport.frames == [(8, struct.pack("!H", 1000))]
+    assert not opened.socket.refused
+
+
 async def test_pongs_have_the_payload_of_their_pings(opened: Opened) -> None:
     payloads = [b"", b"a", b"Hello, world!", bytes(range(125))]
     opened.send(b"".join(frame(9, payload) for payload in payloads))
