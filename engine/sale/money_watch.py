@@ -20,7 +20,9 @@ from engine.core.errors import (
     OccurrenceUnknownError,
     OnsaleError,
     PaymentRefusedError,
+    StoreUnavailableError,
 )
+from engine.core.failing import FailingOccurrences
 from engine.payments.provider import PaymentProvider, WebhookEvent
 from engine.sale import metrics
 from engine.sale.occurrences import Occurrences, Published
@@ -60,6 +62,7 @@ class MoneyWatch:
         self._settlement = settlement
         self._provider = provider
         self._client = client
+        self._failing = FailingOccurrences("looking after money")
         self._asking = asyncio.Semaphore(_AT_ONCE_MAX)
         self._seen: set[str] = set()  # events of the overlap that were looked at
 
@@ -68,11 +71,24 @@ class MoneyWatch:
         return self._settlement.refunds
 
     async def run_once(self) -> int:
-        """Look at what is due, of every occurrence. Returns how many orders changed."""
+        """Look at what is due, of every occurrence. Returns how many orders changed.
+
+        Raises ``StoreUnavailableError`` when the store is away.
+        """
         due: list[tuple[Published, str]] = []
         followed = raised = 0
-        for published in await self._occurrences.all():
-            answer = await self._commands.money_due(published.place, _DUE_MAX, _AGAIN_MS)
+        known = await self._occurrences.all()
+        self._failing.keep({published.snapshot.occurrence for published in known})
+        for published in known:
+            occurrence = published.snapshot.occurrence
+            try:
+                answer = await self._commands.money_due(published.place, _DUE_MAX, _AGAIN_MS)
+            except StoreUnavailableError as error:
+                if not error.answered:
+                    raise
+                self._failing.failed(occurrence, error)  # one that is broken stops no other
+                continue
+            self._failing.went_well(occurrence)
             if answer[0] != Code.OK:
                 continue
             due += [(published, order.decode()) for order in answer[1]]
@@ -87,7 +103,7 @@ class MoneyWatch:
             try:
                 order = await self._refunds.read(published, order_id)
                 after = await self._refunds.settle(published, order)
-            except OnsaleError as error:
+            except (OnsaleError, ValueError) as error:  # ValueError: it cannot be decoded
                 log.warning("the money of order %s is looked at later: %s", order_id, error)
                 return False
             return after.version != order.version

@@ -40,12 +40,12 @@ async def on_sale(redis_client: Redis, commands: Commands) -> Any:
 
 
 async def told(house: House) -> list[stock.TypeStock]:
-    reading = await read(house.client, Published(house.snapshot, SHARD, 1))
+    reading = await read(house.client, await published(house))
     return stock.of_all(house.snapshot, reading.free, now_ms(), paused=reading.paused)
 
 
 async def free_of(house: House) -> dict[str, int]:
-    return (await read(house.client, Published(house.snapshot, SHARD, 1))).free
+    return (await read(house.client, await published(house))).free
 
 
 async def take(house: House, index: int, n: int, seats: Any = False) -> tuple[bool, Any]:
