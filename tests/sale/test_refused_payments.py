@@ -239,6 +239,7 @@ async def test_a_renamed_event_does_not_change_what_the_provider_was_told(
     (intent,) = box.stripe.state.intents
     assert checkout.payment is not None
     assert (checkout.payment.intent, intent.description) == (intent.id, "An evening")
+    assert box.stripe.calls["GET /v1/payment_intents"] == 0  # it had not to be looked for
 
 
 async def test_an_intent_made_with_other_particulars_is_found_and_not_a_refusal(
