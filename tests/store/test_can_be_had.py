@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -37,6 +38,10 @@ async def on_sale(redis_client: Redis, commands: Commands) -> Any:
     yield make
     for house in made:
         await house.assert_conserved()
+
+
+async def published(house: House) -> Published:
+    return await asyncio.to_thread(Published, house.snapshot, SHARD, 1)
 
 
 async def told(house: House) -> list[stock.TypeStock]:

@@ -134,6 +134,22 @@ async def test_holds_of_the_others_run_out(
     assert len([record for record in said if "left out" in record.message]) <= 1
 
 
+@pytest.mark.parametrize("how", [*sorted({*UNREADABLE, *UNSWEEPABLE}), "money is of another type"])
+async def test_the_others_money_is_looked_after(row: Row, how: str) -> None:
+    await row.listed()
+    order = new_id()
+    for occurrence in row.whole:
+        await row.client.zadd(f"{keys.prefix(SHARD, occurrence)}:money", {order: 1})
+    if how == "money is of another type":
+        await row.client.set(f"{keys.prefix(SHARD, row.broken)}:money", "x")
+    else:
+        await row.breaks(how)
+    await row.sale.money.run_once()
+    for occurrence in row.whole:
+        due = await row.client.zscore(f"{keys.prefix(SHARD, occurrence)}:money", order)
+        assert due is None or due > 1, "it was not looked at"
+
+
 @pytest.mark.parametrize("how", sorted({*UNREADABLE, *UNSWEEPABLE}))
 async def test_the_others_lines_are_called(row: Row, how: str) -> None:
     await row.listed()
