@@ -30,17 +30,16 @@ from engine.db.ticketing import Allocation, AllocationSeat
 from engine.db.ticketing import Quota as QuotaRecord
 from engine.db.venues import Seat
 
-INTERVAL_S: Final = 2.0  # how soon a release is noticed: two small indexed queries
 _OCCURRENCES_MAX: Final = 1_000  # in one round
 
 log = logging.getLogger(__name__)
 
 
 class Releases:
-    """A service; any number of workers may run it. ``clock`` returns the time, with a zone."""
+    """What a worker does every two seconds; any number of them may.
 
-    name = "releases"
-    interval_s = INTERVAL_S
+    ``clock`` returns the time, with a zone.
+    """
 
     def __init__(
         self,
@@ -77,9 +76,6 @@ class Releases:
             else:
                 self._failing.went_well(occurrence_id.hex)
         return changed
-
-    async def stop(self) -> None:
-        """Do nothing: what was begun is finished by another."""
 
     async def _due(self, now: datetime) -> list[UUID]:
         async with self._sessions() as session:

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import signal
 
-from engine.catalogue.releases import Releases
-from engine.db.session import async_engine, session_factory
 from engine.payments import make_provider
 from engine.persist.consumer import Consumer, connect_pool
 from engine.persist.rebuild import Rebuilds
@@ -17,6 +15,7 @@ from engine.store.client import connect
 from engine.workers import metrics
 from engine.workers.admission import Admission
 from engine.workers.endpoint import endpoint
+from engine.workers.releases import DueReleases
 from engine.workers.runner import Runner
 from engine.workers.service import Periodic
 from engine.workers.status import Status
@@ -39,8 +38,6 @@ async def serve(settings: Settings) -> int:
     client = connect(settings.redis_url)
     pool = await connect_pool(settings.database_url)
     provider = make_provider(settings)
-    engine = async_engine(settings.database_url)
-    factory = session_factory(engine)
     sale = Sale(settings, client, provider)
     await sale.start()
     metrics.UNREADABLE.set_function(lambda: len(sale.known.failing))
@@ -54,7 +51,7 @@ async def serve(settings: Settings) -> int:
             Periodic("provider events", _EVENTS_S, sale.money.catch_up),
             Admission(sale, client),
             Rebuilds(client, pool, settings),
-            Releases(factory, client),
+            DueReleases(settings.database_url, client),
             Status(client, pool),
         ]
     )
@@ -65,7 +62,6 @@ async def serve(settings: Settings) -> int:
     finally:
         await sale.stop()
         await provider.close()
-        await engine.dispose()
         pool.terminate()  # everything is finished; a server that is away must not hold us up
         await client.aclose()
     log.info("the worker has stopped")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.files import read_event
 from engine.catalogue.problems import InvalidDocumentError
 from engine.catalogue.publish import publish_occurrence
+from engine.db.events import Occurrence
 from engine.db.venues import SeatMap
 from engine.store import layout
 from tests.catalogue.conftest import Loader
@@ -173,6 +175,30 @@ async def test_absolute_times_against_relative_ones_are_refused_by_their_path(
         for part in parents:
             node = node[int(part)] if part.isdigit() else node[part]
         node[last] = value
+    with pytest.raises(InvalidDocumentError) as refused:
+        await loader(document)
+    assert named in [problem.path for problem in refused.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "holder", "named"),
+    [
+        ("sale_starts_at", "sale_ends_at", FIRST, "occurrences[0].sale_ends_at"),
+        ("starts_at", "ends_at", FIRST, "occurrences[0].ends_at"),
+        ("sale_starts_at", "sale_ends_at", STANDING, "ticket_types[3].sale_ends_at"),
+        ("starts_at", "ends_at", "ticket_types.0.tiers.0", "ticket_types[0].tiers[0].ends_at"),
+    ],
+)
+async def test_relative_times_count_from_the_first_loading_when_they_are_compared(
+    factory: Factory, loader: Loader, start: str, end: str, holder: str, named: str
+) -> None:
+    await loader(event())
+    async with factory.begin() as session:
+        await session.execute(
+            update(Occurrence).values(created_at=datetime(2020, 1, 1, tzinfo=UTC))
+        )
+    document = edited(event(), f"{holder}.{start}", "2025-01-01T00:00:00Z")
+    document = edited(document, f"{holder}.{end}", "in 1 days")  # after 2025 only from today on
     with pytest.raises(InvalidDocumentError) as refused:
         await loader(document)
     assert named in [problem.path for problem in refused.value.problems]

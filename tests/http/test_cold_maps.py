@@ -132,11 +132,12 @@ async def test_a_small_house_does_not_wait_behind_a_stadium(
     house, stage = replace(bowl, occurrence=new_id()), make_snapshot()
     await publication.publish(redis_client, house, shard=SHARD)
     await publication.publish(redis_client, stage, shard=SHARD)
-    go_on = threading.Event()
+    began, go_on = threading.Event(), threading.Event()
     make = known.Published
 
     def slow(snapshot: Snapshot, shard: int, version: int) -> Any:
         if snapshot.occurrence == house.occurrence:
+            began.set()
             go_on.wait(30)
         return make(snapshot, shard, version)
 
@@ -144,7 +145,8 @@ async def test_a_small_house_does_not_wait_behind_a_stadium(
     occurrences = Occurrences(redis_client)
     await occurrences._refresh()
     first = [asyncio.create_task(occurrences.get(house.occurrence)) for _ in range(2)]
-    found = await occurrences.get(stage.occurrence)
+    assert await asyncio.to_thread(began.wait, 30)
+    found = await asyncio.wait_for(occurrences.get(stage.occurrence), 20)
     assert found.snapshot == stage
     assert not any(task.done() for task in first)
     go_on.set()
