@@ -179,6 +179,29 @@ async def test_one_who_waits_before_a_full_room_is_not_told_that_it_is_their_tur
     await admission.stop()
 
 
+async def test_nobody_is_called_between_two_prices(run: Any) -> None:
+    kind = standing(tier("early", 20, "ended"), tier("late", 30, "not yet"))
+    edge: Edge = await run(house_of(kind, room=Room(opens_at=now_ms() - HOUR)))
+    room, occurrence = edge.app[SALE].waiting, edge.snapshot.occurrence
+    buyer = new_id()
+    await room.join(buyer, occurrence)
+    admission = Admission(edge.app[SALE], edge.redis)
+
+    async def has_number() -> bool:
+        await admission.run_once()
+        return (await room.status(buyer, occurrence)).number is not None
+
+    await eventually(has_number)
+    for _ in range(10):
+        await admission.run_once()
+    view = await room.status(buyer, occurrence)
+    assert (view.state, view.chance, view.sold_out) == ("waiting", 100, False)
+    assert view.eta is not None
+    assert view.eta.from_ms > HOUR / 2
+    assert [left.state for left in view.left] == ["gap"]
+    await admission.stop()
+
+
 @pytest.mark.parametrize(
     ("changes_in_ms", "expected"),
     [(None, 2), (5_000, 2), (2_000, 2), (1_999, 1), (1_000, 1), (999, 0), (0, 0), (-5, 0)],
