@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,13 @@ class _Api(Process):
     port = 0
 
     def ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
-            connection.request("GET", "/health/live")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except OSError:
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)) as asked:
+                asked.request("GET", "/health/live")
+                with asked.getresponse() as response:
+                    return response.status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +143,11 @@ def test_the_installed_engine_migrates_and_serves(
     api.port = port
     api.start()
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", "/openapi.json")
-        assert connection.getresponse().status == http.HTTPStatus.OK
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request("GET", "/openapi.json")
+            with connection.getresponse() as response:
+                assert response.status == http.HTTPStatus.OK
+                assert response.read()
     finally:
         api.stop()
     assert api.returncode == 0
