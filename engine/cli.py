@@ -11,6 +11,7 @@ in another terminal finds the running system.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -93,6 +94,10 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module, function = entry.target.split(":")
+        if not _is_installed(module):
+            raise RefusedError(
+                f"onsale {cmd_name} comes with a checkout of the project: run it there (make up)"
+            )
         command = getattr(importlib.import_module(module), function)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.target} is not a click command")
@@ -122,6 +127,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (SettingsError, OnsaleError) as error:
             raise RefusedError(str(error)) from error
+
+
+def _is_installed(module: str) -> bool:
+    """Tell whether the servers of development, which the wheel leaves out, are here."""
+    package = module.rpartition(".")[0]
+    return importlib.util.find_spec(package) is not None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

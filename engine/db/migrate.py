@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psycopg
 from alembic import command
 from alembic.config import Config
@@ -11,9 +9,10 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from engine.core.errors import DatabaseUnavailableError
+from engine.core.resources import folder
 from engine.db.session import CONNECT_TIMEOUT_S
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = folder("migrations")
 
 
 def alembic_config(database_url: str) -> Config:

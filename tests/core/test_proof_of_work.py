@@ -100,7 +100,7 @@ def test_another_installations_challenge_is_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("expiresAt", int(NOW) + 10**6),
+        pytest.param("expiresAt", int(NOW) + 10**6, id="expiresAt"),
         ("data", {"buyer": BUYER, "occurrence": "0" * 32}),
         ("cost", 1),
         ("keyLength", 16),

@@ -50,8 +50,9 @@ async def test_many_at_once_are_all_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("commands", "reply"),
     [
-        (["FROB"], "502"),
-        (["MAIL FROM:nobody"], "501"),
+        (["FROB"], "500"),
+        (["MAIL FROM:<a@b.test> X=Y"], "501"),
+        (["MAIL nobody"], "501"),
         (["RCPT TO:<ada@example.test>"], "503"),
         (["DATA"], "503"),
         (["MAIL FROM:<a@b.test>", "RSET", "RCPT TO:<c@d.test>"], "503"),
@@ -65,7 +66,7 @@ async def test_commands_out_of_place_are_refused(
     async with mail_sink(tmp_path) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await reader.readline()
-        for command in commands:
+        for command in ["HELO test", *commands]:
             writer.write(f"{command}\r\n".encode())
             answer = await reader.readline()
         assert answer.decode().startswith(reply)
@@ -73,13 +74,14 @@ async def test_commands_out_of_place_are_refused(
         await writer.wait_closed()
 
 
-async def test_a_client_that_sends_a_line_without_end_is_dropped(tmp_path: Path) -> None:
+async def test_a_line_that_is_too_long_is_refused(tmp_path: Path) -> None:
     async with mail_sink(tmp_path) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await reader.readline()
-        writer.write(b"x" * 20_000)
-        assert await reader.read() == b""
+        writer.write(b"x" * 20_000 + b"\r\n")
+        assert (await reader.readline()).startswith(b"500")
         writer.close()
+        await writer.wait_closed()
 
 
 async def test_an_open_connection_does_not_keep_the_sink_from_closing(tmp_path: Path) -> None:
