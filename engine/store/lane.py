@@ -139,7 +139,16 @@ class Lane:
             sha = scripts.SCRIPTS[group.command].sha
             commands.append(("EVALSHA", sha, 1, group.prefix, pack(group.requests)))
         replies = await self._exchange(connection, commands)
-        return list(zip(groups, replies[len(load) :], strict=True))
+        # a text that the server refuses says why, which "no such script" behind it does not
+        refused = {
+            name: reply
+            for name, reply in zip(load, replies, strict=False)
+            if isinstance(reply, ResponseError)
+        }
+        return [
+            (group, refused.get(group.command, reply))
+            for group, reply in zip(groups, replies[len(load) :], strict=True)
+        ]
 
     async def _exchange(self, connection: AbstractConnection, commands: list[Any]) -> list[Any]:
         async with asyncio.timeout(_REPLY_TIMEOUT_S):
