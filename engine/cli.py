@@ -76,7 +76,7 @@ COMMANDS = {
 
 
 # Operators name what they mean as it is written on tickets and in event files.
-NAMING = {"audit", "rebuild", "fairness", "pause", "resume", "queue", "refund"}
+NAMING = {"audit", "rebuild", "fairness", "pause", "resume", "queue", "refund", "refunds"}
 
 
 class LazyGroup(click.Group):

@@ -25,8 +25,8 @@ return run(function(request)
   end
   if order.state ~= 'pending' then secret = '' end
   if payment.intent == '' or (secret ~= '' and payment.secret ~= secret) then
-    payment.intent, payment.secret = request[2], secret
-    payment.description = '' -- it was kept for a repeated creation
+    payment.intent, payment.secret = request[2], secret ~= '' and secret or nil
+    payment.description = nil -- it was kept for a repeated creation
     put_document(order_key(order.id), order)
   end
   return answer(order)

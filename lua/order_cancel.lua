@@ -21,7 +21,7 @@ local function cancel(request)
   if order.state == 'cancelling' or order.state == 'cancelled' then return answer(order) end
   if order.state ~= 'pending' then return { ORDER_STATE, cmsgpack.pack(order), now, wall } end
   order.cancel_reason = reason
-  order.payment.refusal = refusal
+  order.payment.refusal = refusal ~= '' and refusal or nil
   set_due('o' .. order_id, now + again_ms)
   return step(order, 'cancelling', 'order.cancelling')
 end

@@ -79,8 +79,7 @@ local function place(request)
     return step(order, 'confirmed', 'order.confirmed')
   end
   note_unpaid_order(buyer, hold)
-  order.payment = { provider = details.provider, intent = '', description = details.description or '',
-    secret = '', refusal = '', asked = 0, attempts = 0 }
+  order.payment = { provider = details.provider, intent = '', description = details.description }
   set_due('o' .. order_id, order.pay_by)
   return step(order, 'pending', 'order.placed')
 end

@@ -17,8 +17,7 @@ return run(function(request)
   local order = document(order_key(order_id))
   if not order then return { ORDER_UNKNOWN } end
   local payment = order.payment
-  local owed = payment and payment.refund > 0 and payment.refund_id == ''
-  if payment and (order.state == 'pending' or order.state == 'cancelling' or owed) then
+  if payment and (order.state == 'pending' or order.state == 'cancelling') then
     local attempts = payment.attempts or 0
     set_due('o' .. order_id, now + math.min(again_ms * 2 ^ math.min(attempts, DOUBLED_MAX), longest_ms))
     payment.attempts = attempts + 1

@@ -149,7 +149,7 @@ class Up:
             "ONSALE_CONTROL_PORT": str(keep.port("control")),
             "ONSALE_CONTROL_TOKEN": keep.secret("control"),
             "ONSALE_TOKEN_SECRET": keep.secret("token"),
-            "ONSALE_INSTALLATION": f"onsale-up-{keep.secret('installation')[:16]}",
+            "ONSALE_INSTALLATION": f"onsale-up-{keep.secret('installation')}",
             "STRIPE_SECRET_KEY": f"sk_test_{keep.secret('stripe')}",
             "STRIPE_PUBLISHABLE_KEY": f"pk_test_{keep.secret('stripe-publishable')}",
             "STRIPE_WEBHOOK_SECRET": f"whsec_{keep.secret('webhook')}",

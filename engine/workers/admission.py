@@ -170,9 +170,9 @@ class Admission:
             await line.step(self.fence, self._edge)
         except FencedError as error:
             self._above = max(self._above, error.fence)
-        except OccurrenceUnknownError:
-            pass  # taken off sale this moment; the next look drops it
         except Exception as error:  # whatever it is, the other lines must go on
+            if type(error) is OccurrenceUnknownError:
+                return  # taken off sale this moment; the next look drops it
             if line.failed():
                 expected = isinstance(error, (OnsaleError, RedisError, OSError))
                 log.warning(

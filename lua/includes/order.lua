@@ -14,7 +14,7 @@ local function step(order, state, kind, moved)
   if order.payment then order.payment.moved = moved end
   order.version = order.version + 1
   order.changed_at = wall
-  if order.payment and state ~= 'pending' then order.payment.secret = '' end -- nobody shall pay it any more
+  if order.payment and state ~= 'pending' then order.payment.secret = nil end -- nobody shall pay it any more
   local packed = cmsgpack.pack(order)
   record(kind, packed)
   put_document(order_key(order.id), order, packed)

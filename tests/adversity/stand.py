@@ -59,6 +59,7 @@ class Stand:
             "STRIPE_WEBHOOK_SECRET": settings.stripe_webhook_secret,
             "ONSALE_PROVIDER_TIMEOUT_S": "3",
             "ONSALE_DOOR_DIFFICULTY": "0",  # the door has tests of its own
+            "ONSALE_HOLD_PAUSE_S": "0",  # these buyers hold and give back without end
         }
         self.settings = Settings.from_environment(self.environment)
         log = self._log = directory / "log"

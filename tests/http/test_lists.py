@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from engine.core.snapshot import Snapshot
 from engine.http import views
-from engine.http.state import SALE
+from engine.http.state import METRICS, SALE
 from engine.store import keys
 from engine.store.publication import publish
 from tests.breakages import UNREADABLE
@@ -95,6 +95,6 @@ async def test_a_broken_occurrence_is_left_out_and_everything_else_answers(
         assert gone.status == 404
 
     async def counted() -> bool:
-        return b"onsale_occurrences_unreadable 1.0" in (await edge.call("GET", "/metrics")).raw
+        return b"onsale_occurrences_unreadable 1.0" in edge.app[METRICS].exposition()
 
     await eventually(counted)

@@ -78,7 +78,8 @@ def filled_in(environment: dict[str, str], **set_: str) -> dict[str, str]:
         for name, value in environment.items()
     }
     return {
-        name: _DEFAULT.sub(r"\1", _REQUIRED.sub("x" * 40, value)) for name, value in texts.items()
+        name: _DEFAULT.sub(r"\1", _SAMPLES.get(name) or _REQUIRED.sub("x" * 40, value))
+        for name, value in texts.items()
     }
 
 

@@ -77,6 +77,7 @@ GARBAGE: dict[str, list[str]] = {
     "stripe_webhook_secret": ["whsec_", "sk_live_abc", "garbage", "whsec"],
     "stripe_api_base": ["api.stripe.com", "ftp://a", "https://", "https://a?b", "https://u@a"],
     "public_url": SITES,
+    "installation": ["x" * 201, "a\nb", "\x00", "\u2028"],
     "trusted_proxies": ["10.0.0.1/8", "the proxy", "10.0.0.0/8;192.0.2.1", "300.0.0.0/8", "::/200"],
     **dict.fromkeys(("api_host", "control_host", "metrics_host"), HOSTS),
 }
@@ -88,7 +89,7 @@ def garbage(field: str, kind: str) -> list[str]:
         return WHOLE
     if kind == "float":
         return [*NUMBERS, "0", "1e9", "0.0000001"]
-    blank = ["10.0.0.1/8"] if field == "trusted_proxies" else TEXTS
+    blank = [] if field in {"trusted_proxies", "installation"} else TEXTS
     return [*blank, *GARBAGE[field]]
 
 

@@ -115,7 +115,7 @@ async def test_rebuilding_and_then_the_audit(sold: Auditor, run: Run) -> None:
 async def test_an_id_that_is_none_is_refused(run: Run) -> None:
     code, _, err = await run("rebuild", "tonight")
     assert code == 2
-    assert "32 hex digits" in err
+    assert "there is no event or occurrence tonight" in err
 
 
 async def test_dead_letters_are_listed_and_replayed(

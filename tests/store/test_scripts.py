@@ -12,7 +12,10 @@ from tests.store.conftest import House
 @pytest.mark.parametrize("name", SCRIPTS)
 async def test_the_server_takes_every_script(redis_client: Redis, name: str) -> None:
     # among other things, a function of Lua has 200 local variables at most, constants included
-    assert await redis_client.script_load(SCRIPTS[name].text) in {SCRIPTS[name].sha, SCRIPTS[name].sha.encode()}
+    assert await redis_client.script_load(SCRIPTS[name].text) in {
+        SCRIPTS[name].sha,
+        SCRIPTS[name].sha.encode(),
+    }
 
 
 def test_constants_that_nobody_uses_are_left_out() -> None:

@@ -148,6 +148,7 @@ async def test_the_others_money_is_looked_after(row: Row, how: str) -> None:
     for occurrence in row.whole:
         due = await row.client.zscore(f"{keys.prefix(SHARD, occurrence)}:money", order)
         assert due is None or due > 1, "it was not looked at"
+        await row.client.delete(f"{keys.prefix(SHARD, occurrence)}:money")
 
 
 @pytest.mark.parametrize("how", sorted({*UNREADABLE, *UNSWEEPABLE}))
