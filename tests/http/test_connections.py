@@ -368,8 +368,8 @@ async def test_who_wants_to_be_told_to_go_on_is_told(edge: Edge, expected: bytes
     [
         ("gzip", b"junk"),
         ("gzip", b""),
-        ("gzip", gzip.compress(BODY)),
-        ("gzip", gzip.compress(b" " * 10_000_000)),
+        ("gzip", gzip.compress(BODY, mtime=0)),
+        ("gzip", gzip.compress(b" " * 10_000_000, mtime=0)),
         ("GZIP", b"junk"),
         ("deflate", zlib.compress(BODY)),
         ("deflate", b"\0junk"),
