@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,6 +40,9 @@ def idempotency(body: bytes = b"b" * 16) -> Idempotency:
 def intent_of(checkout: CheckoutView) -> str:
     assert checkout.payment is not None
     return checkout.payment.intent
+
+
+_PATIENCE_S = 5
 
 
 class Box:
@@ -148,7 +152,12 @@ class Box:
             return str((await response.json())["id"])
 
     async def money_round(self) -> int:
-        """Look at all money that is followed, as if its time had come; what is raised stays so."""
+        """Look at all money that is followed, as if its time had come; what is raised stays so.
+
+        What the provider still tells is waited for: it would set the time anew meanwhile.
+        """
+        with contextlib.suppress(TimeoutError):  # it may be told to keep silent
+            await asyncio.wait_for(self.stripe.webhooks.settled(), _PATIENCE_S)
         key = f"{self.place}:money"
         for order, at in (
             await inspection.read_followed(self.client, SHARD, self.occurrence)
