@@ -2,19 +2,22 @@
 -- @include "rules"
 -- Take stock for the lines of a hold: all of them, or none with every failing line named.
 
--- The tiers that n tickets are had at: {index from 0, how many, ...}. One tier for all of them, the first
--- open one that has so many; where none has, the open ones in their order, each as far as it goes.
+-- The tiers that n tickets are had at. One tier for all of them, the first open one that has so many: its
+-- index from 0. Where none has, the open ones in their order, each as far as it goes: {index, how many, ...}.
 -- Or nil and how many they have together (nil: no tier's window is open).
 -- engine/sale/stock.py prices() says the same; a test compares the two.
 local function tiers_for(kind, n)
-  local open, left = {}, nil
+  local open, left
   for i = 1, #kind.tiers do
     local tier = kind.tiers[i]
     if (not tier.from or wall >= tier.from) and (not tier['until'] or wall < tier['until']) then
       local free = tier.counter and free_of(tier.counter)
-      if not free or free >= n then return { i - 1, n } end
+      if not free or free >= n then return i - 1 end
       left = (left or 0) + free
-      if free > 0 then open[#open + 1], open[#open + 2] = i - 1, free end
+      if free > 0 then
+        open = open or {}
+        open[#open + 1], open[#open + 2] = i - 1, free
+      end
     end
   end
   if not left or left < n then return nil, left end
@@ -56,10 +59,11 @@ local function check_seats(kind, seats)
 end
 
 -- Lines of several types of one category whose seats the buyer leaves to us (adults and children) are one
--- party, whatever their tickets are called. By category: {type, wanted = tickets of all lines,
+-- party, whatever their tickets are called; nil for a line alone. By category: {type, wanted = tickets of all lines,
 -- mixed: whether they are of several types, section, position: of the next seat of the block that was
 -- taken for all of them; position false: there is none}.
 local function parties_of(wanted)
+  if #wanted == 1 then return nil end
   local parties = {}
   for i = 1, #wanted do
     local index, kind = wanted[i][1], type_of(wanted[i][1])
@@ -90,7 +94,7 @@ end
 -- Take the best seats for n of the type. Returns {section, position, ...}, or nil and the reason.
 local function take_best(kind, n, split, party)
   local section, position
-  if party.mixed then section, position = seats_of_party(party, kind.category, n) end
+  if party and party.mixed then section, position = seats_of_party(party, kind.category, n) end
   if not section then section, position = take_together(kind.category, n) end
   if section then
     local seats = {}
@@ -107,7 +111,12 @@ end
 
 -- The lines of a hold for n tickets of a type: one for each tier that they are had at. The first seats
 -- are at the first tier. The tiers' stock is taken.
-local function lines_of(kind, index, parts, seats)
+local function lines_of(kind, index, n, parts, seats)
+  if type(parts) == 'number' then
+    local tier = kind.tiers[parts + 1]
+    if tier.counter then move(tier.counter, FREE, HELD, n) end
+    return { { type = index, tier = parts, price = tier.price, quantity = n, seats = seats } }
+  end
   local lines, at = {}, 0
   for i = 1, #parts, 2 do
     local tier, some, own = kind.tiers[parts[i] + 1], parts[i + 1], {}
@@ -157,12 +166,12 @@ local function take_line(line, buyer, mine, all, alone, parties)
     put_line_seats(kind.category, seats, HELD)
   elseif kind.category then
     local reason
-    seats, reason = take_best(kind, n, line[4], parties[kind.category])
+    seats, reason = take_best(kind, n, line[4], parties and parties[kind.category])
     if not seats then return nil, reason end
   end
   for i = 1, #kind.counters do move(kind.counters[i], FREE, HELD, n) end
   count(buyer, index, n)
-  return lines_of(kind, index, parts, seats or {})
+  return lines_of(kind, index, n, parts, seats or {})
 end
 
 -- Put a line into a list of lines: with its like, if there is one.
