@@ -19,7 +19,7 @@ COPY --from=build /onsale/venv venv
 COPY engine engine
 COPY lua lua
 COPY migrations migrations
-RUN printf '#!/bin/sh\nexec /onsale/venv/bin/python -m engine.cli "$@"\n' > venv/bin/onsale \
+RUN printf '#!/bin/sh\nexec /onsale/venv/bin/python -m engine.app.cli "$@"\n' > venv/bin/onsale \
     && chmod 0755 venv/bin/onsale
 ENV PATH=/onsale/venv/bin:$PATH PYTHONPATH=/onsale PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     ONSALE_ENVIRONMENT=production ONSALE_API_HOST=0.0.0.0

@@ -12,7 +12,6 @@ READY := $(VENV)/.ready
 UV := UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock"
-SOURCES := engine migrations tests loadtest
 # Arguments for what is run, as in: make up ARGS=--fresh
 ARGS ?=
 

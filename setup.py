@@ -8,13 +8,13 @@ from setuptools import find_packages, setup
 
 setup(
     packages=[
-        *find_packages(include=["engine", "engine.*"], exclude=["engine.embedded*"]),
+        *find_packages(include=["engine", "engine.*"], exclude=["devkit*"]),
         "engine.lua",
         "engine.lua.includes",
         "engine.migrations",
         "engine.migrations.versions",
     ],
     package_dir={"engine.lua": "lua", "engine.migrations": "migrations"},
-    package_data={"": ["*.lua", "*.mako"], "engine.http": ["pages/**"]},
+    package_data={"": ["*.lua", "*.mako"], "engine.platform.http": ["pages/**"]},
     include_package_data=False,
 )

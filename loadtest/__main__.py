@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.cli import ADDRESSES, fill_environment
+from devkit.demo.system import running_system
+from engine.app.cli import ADDRESSES, fill_environment
 from engine.core.errors import OnsaleError
-from engine.embedded.demo.system import running_system
 from loadtest.scenarios import SCENARIOS, Outcome, play
 
 _WIDTH = 120  # of the table, where there is no terminal to ask

@@ -8,15 +8,17 @@ import asyncpg
 import msgspec
 from redis.asyncio import Redis
 
+from engine.audit.audit import Audit, wait_for_backlog
+from engine.audit.fairness import read_fairness
+from engine.core.settings import Settings
 from engine.payments import make_provider
-from engine.persist.audit import Audit, wait_for_backlog
-from engine.persist.consumer import connect_pool
-from engine.persist.fairness import read_fairness
-from engine.sale.waiting.public import download
-from engine.sale.waiting.verification import mistakes
-from engine.settings import Settings
-from engine.store import inspection, keys, waiting
-from engine.store.client import connect
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import connect
+from engine.queue import store as waiting
+from engine.queue.draw.public import download
+from engine.queue.draw.verification import mistakes
+from engine.sale.inventory import inspection
+from engine.write_behind.consumer import connect_pool
 
 _BACKLOG_S = 60.0
 _INSIDE = """

@@ -1,11 +1,11 @@
-"""What must hold after every load: nothing oversold, nothing leaked (FEATURES D5)."""
+"""What must hold after every load: nothing oversold, nothing leaked."""
 
 from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from engine.persist.tally import Tally, check_conservation
-from engine.store import inspection
+from engine.audit.tally import Tally, check_conservation
+from engine.sale.inventory import inspection
 
 
 class CheckError(Exception):

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from engine.embedded.demo.crowd import known
-from engine.embedded.demo.stage import EVENT, Pace, publish_another
-from engine.settings import Settings, variable
+from devkit.demo.crowd import known
+from devkit.demo.stage import EVENT, Pace, publish_another
+from engine.core.settings import Settings, variable
 from loadtest.books import Books, read_books
 
 _PROJECT = Path(__file__).parents[1]

@@ -9,8 +9,17 @@ from engine.catalogue.bowl import bowl
 from engine.catalogue.seating_plan import PlanRow, PlanZone
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.core.snapshot import Category, Room, Row, Seat, Section, Snapshot, TicketType, Tier
-from engine.store import layout
+from engine.sale.inventory import layout
+from engine.sale.inventory.snapshot import (
+    Category,
+    Room,
+    Row,
+    Seat,
+    Section,
+    Snapshot,
+    TicketType,
+    Tier,
+)
 
 HOUR_MS = 3_600_000
 PRICE = 5_000  # of every ticket, in minor units

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  prefix of the edge's pulse: {onsale:edge}
 -- ARGV[1]  msgpack list of {process, hold_us, checkout_us, lag_us, payments, failures}
---          process: 32 hex; the others: whole numbers up to 10^9 (engine/store/edge_pulse.py)
+--          process: 32 hex; the others: whole numbers up to 10^9 (engine/queue/admission/edge_reports.py)
 -- Answers  {OK, processes}  how many are heard of
 --          INVALID
 -- Records  none: it is worth nothing a few seconds later

@@ -13,7 +13,7 @@
 --   ranks     {8 bytes a segment of each category, best first}; see includes/best_available.lua
 --   rooms     {a byte a segment of each category}
 --   clock     packed {paused since or 0, paused in all, 1 when a hold needs a pass}; versions: packed {1 for each section}
---   queue, draw  packed Queue and Draw (engine/core/waiting.py)
+--   queue, draw  packed Queue and Draw (engine/queue/documents.py)
 -- Answers  {OK}, {CONFLICT} it is published already
 -- Records  none: PostgreSQL had it first
 -- @include "codes"

@@ -1,4 +1,4 @@
--- Draw: with the digest of the closed roster everybody in it has a number (engine/core/draw.py).
+-- Draw: with the digest of the closed roster everybody in it has a number (engine/queue/draw/numbers.py).
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of one {digest, n}  digest: SHA-256 of the roster in hex; n: its places

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  prefix of the occurrence
 -- ARGV[1]  msgpack list of {buyer, leaf, budgets, over}
---          leaf: 16 bytes, the place's in the roster (engine/core/draw.py)
+--          leaf: 16 bytes, the place's in the roster (engine/queue/draw/numbers.py)
 --          budgets: {{name (8 bytes), soft, hard}, ...}: beyond soft the place is in the slow lane,
 --          beyond hard there is none
 --          over: the index of the buyer's place that is over and may be replaced, or false

@@ -5,9 +5,9 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from engine.db.models import Base
-from engine.db.session import sqlalchemy_url
-from engine.settings import Settings
+from engine.app.models import Base
+from engine.core.settings import Settings
+from engine.platform.postgres.session import sqlalchemy_url
 
 LOCK = 0x6F6E73616C65  # "onsale": an advisory lock that only migrations take
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from redis.asyncio import Redis
 
-from engine.store import keys
-from engine.store.client import get
-from engine.store.packing import pack
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import get
+from engine.platform.valkey.packing import pack
 from tests.houses import small_house
 
 Breakage = Callable[[Redis, str, str], Awaitable[None]]  # client, prefix of the keys, occurrence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from engine.store.client import get
-from engine.store.packing import pack, unpack
+from engine.platform.valkey.connections import get
+from engine.platform.valkey.packing import pack, unpack
 
 
 async def put_clock_ahead(client: Redis, place: str, ms: int) -> None:

@@ -21,11 +21,11 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from psycopg import sql
 from redis.asyncio import Redis
 
-from engine.db.migrate import upgrade
-from engine.embedded.postgres import Postgres
-from engine.embedded.valkey import Valkey
-from engine.settings import Settings
-from engine.store.client import connect
+from devkit.postgres import Postgres
+from devkit.valkey import Valkey
+from engine.core.settings import Settings
+from engine.platform.postgres.migration import upgrade
+from engine.platform.valkey.connections import connect
 
 _LEFTOVER_TASKS_S = 1.0  # a task that was cancelled may need some turns of the loop
 _STRICT = os.environ.get("CI") == "true"

@@ -1,4 +1,4 @@
-"""The promise of FEATURES D5, checked from the outside: nothing oversold, nothing leaked."""
+"""The promise of the stock, checked from the outside: nothing oversold, nothing leaked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections import Counter as Count
 
 from redis.asyncio import Redis
 
-from engine.core.documents import Line
-from engine.core.snapshot import Snapshot
-from engine.store import inspection, layout, waiting
+from engine.queue import store as waiting
+from engine.sale.documents import Line
+from engine.sale.inventory import inspection, layout
+from engine.sale.inventory.snapshot import Snapshot
 
 
 async def assert_conserved(client: Redis, occurrence: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.core.snapshot import (
+from engine.sale.inventory.snapshot import (
     Category,
     Quota,
     Row,

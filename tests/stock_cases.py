@@ -7,7 +7,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.core.snapshot import Category, Quota, Row, SeatKind, Section, Snapshot, TicketType, Tier
+from engine.sale.inventory.snapshot import (
+    Category,
+    Quota,
+    Row,
+    SeatKind,
+    Section,
+    Snapshot,
+    TicketType,
+    Tier,
+)
 from tests.houses import seat, small_house
 
 HOUR = 3_600_000  # no window opens or closes while a test runs

@@ -37,7 +37,7 @@ class CatalogueOccurrence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogueRoom(msgspec.Struct, frozen=True, kw_only=True):
-    """The waiting room (:class:`engine.core.snapshot.Room`); ``opens_at`` None: with the sale."""
+    """The waiting room (``Room`` of a snapshot); ``opens_at`` None: with the sale."""
 
     on: bool
     opens_at: Moment | None

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from engine.core.snapshot import Quota, Room, Section, Snapshot, TicketType, Tier
 from engine.core.times import local_time, moment_of
+from engine.sale.inventory.snapshot import Quota, Room, Section, Snapshot, TicketType, Tier
 
 
 class RepublicationPlan(msgspec.Struct, frozen=True, kw_only=True):

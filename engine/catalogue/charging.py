@@ -24,8 +24,8 @@ from engine.catalogue.seating import PlanIndex
 from engine.core.charges import ChargeLimits
 from engine.core.currencies import EXPONENTS
 from engine.core.money import Fees, order_total
-from engine.core.snapshot import Snapshot
 from engine.payments import charge_limits
+from engine.sale.inventory.snapshot import Snapshot
 
 
 class Tariff(msgspec.Struct, frozen=True):

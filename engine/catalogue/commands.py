@@ -17,17 +17,17 @@ from engine.catalogue.document import OCCURRENCES_MAX
 from engine.catalogue.files import read_event
 from engine.catalogue.load import Loaded
 from engine.catalogue.load import load as load_catalogue
+from engine.catalogue.models.venues import Venue
 from engine.catalogue.naming import find_occurrences
 from engine.catalogue.publish import Publication, publish_occurrence
 from engine.catalogue.seat_maps import newest_seat_map, read_seat_map
 from engine.catalogue.seating_plan import write_plan
 from engine.catalogue.stadium import stadium
 from engine.core.errors import ConflictError, NotFoundError
-from engine.db.organizations import Organization
-from engine.db.session import sessions
-from engine.db.venues import Venue
-from engine.settings import Settings
-from engine.store.client import connect
+from engine.core.settings import Settings
+from engine.organizations.models import Organization
+from engine.platform.postgres.session import sessions
+from engine.platform.valkey.connections import connect
 
 
 @click.command()

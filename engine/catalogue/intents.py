@@ -26,19 +26,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from engine.catalogue.changes import plan_republication
+from engine.catalogue.models.events import Event, Occurrence, PublicationIntent, SeatMapSnapshot
 from engine.catalogue.numbers import continue_numbers
 from engine.catalogue.snapshot import latest_snapshot
-from engine.core.errors import (
-    ConflictError,
-    InvalidRequestError,
-    OccurrenceUnknownError,
-)
+from engine.core.errors import ConflictError, InvalidRequestError
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.db.events import Event, Occurrence, PublicationIntent, SeatMapSnapshot
-from engine.db.orders import Order
-from engine.db.outbox import Outbox
-from engine.store import inspection, publication
+from engine.platform.postgres.outbox import Outbox
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind.models.orders import Order
 
 Sessions = async_sessionmaker[AsyncSession]
 _LOCK: Final = 0x7075626C  # "publ": publications of an occurrence follow each other

@@ -12,8 +12,8 @@ from engine.catalogue.reading import sound
 from engine.catalogue.seating_plan import PlanZone, SeatingPlan
 from engine.core.errors import InvalidRequestError
 from engine.core.money import Fees
-from engine.core.snapshot import Category, Row, Seat, SeatKind, Section, Snapshot
-from engine.store import layout
+from engine.sale.inventory import layout
+from engine.sale.inventory.snapshot import Category, Row, Seat, SeatKind, Section, Snapshot
 
 
 def check_plan(plan: SeatingPlan | None, kinds: Mapping[str, str], checks: Checks) -> None:

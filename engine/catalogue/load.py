@@ -16,6 +16,8 @@ from engine.catalogue.catalogue import Catalogue, CatalogueOccurrence, Catalogue
 from engine.catalogue.changes import plan_republication
 from engine.catalogue.intents import begun
 from engine.catalogue.load_ticketing import load_ticketing
+from engine.catalogue.models.events import Event, Occurrence
+from engine.catalogue.models.venues import SeatMap, Venue
 from engine.catalogue.moments import Moment
 from engine.catalogue.notices import occurrence_notices
 from engine.catalogue.seat_maps import newest_seat_map, store_seat_map
@@ -24,11 +26,9 @@ from engine.catalogue.upsert import Upserts
 from engine.catalogue.windows import check_windows
 from engine.core.errors import ConflictError
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.db.events import Event, Occurrence
-from engine.db.organizations import Organization
-from engine.db.venues import SeatMap, Venue
-from engine.store.keys import SHARD_COUNT
+from engine.organizations.models import Organization
+from engine.platform.valkey.keys import SHARD_COUNT
+from engine.sale.inventory.snapshot import Snapshot
 
 _LOCK = 0x6C6F6164  # "load": loadings follow each other, so that their upserts never collide
 T = TypeVar("T")

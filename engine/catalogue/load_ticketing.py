@@ -11,12 +11,8 @@ from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.catalogue.catalogue import Catalogue, CatalogueAllocation, CatalogueTicketType
-from engine.catalogue.moments import Moment
-from engine.catalogue.seat_maps import seat_ids
-from engine.catalogue.upsert import Upserts
-from engine.core.errors import ConflictError
-from engine.db.events import Occurrence
-from engine.db.ticketing import (
+from engine.catalogue.models.events import Occurrence
+from engine.catalogue.models.ticketing import (
     Allocation,
     AllocationSeat,
     PriceTier,
@@ -24,6 +20,10 @@ from engine.db.ticketing import (
     TicketType,
     TicketTypeQuota,
 )
+from engine.catalogue.moments import Moment
+from engine.catalogue.seat_maps import seat_ids
+from engine.catalogue.upsert import Upserts
+from engine.core.errors import ConflictError
 
 
 class _Coded(Protocol):

@@ -18,13 +18,13 @@ import msgspec
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.catalogue.models.events import Event, Occurrence
 from engine.catalogue.problems import nearest
 from engine.core.errors import ConflictError, NotFoundError
+from engine.core.settings import Settings
 from engine.core.times import local_time
-from engine.db.events import Event, Occurrence
-from engine.db.orders import Order, Ticket
-from engine.db.session import sessions
-from engine.settings import Settings
+from engine.platform.postgres.session import sessions
+from engine.write_behind.models.orders import Order, Ticket
 
 _NUMBERS = ("ONS-", "TKT-")
 _KNOWN_MAX = 10  # events that a refusal names

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from engine.catalogue.catalogue import Catalogue, CatalogueOccurrence
 from engine.catalogue.moments import Moment
-from engine.core.snapshot import Snapshot
 from engine.core.times import local_time, moment_of
+from engine.sale.inventory.snapshot import Snapshot
 
 
 def wrong_offset(moment: Moment, zones: list[ZoneInfo]) -> str:

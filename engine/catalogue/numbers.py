@@ -6,9 +6,9 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.db import sequences
-from engine.store import keys
-from engine.store.sequences import raise_sequence
+from engine.platform.valkey import keys
+from engine.sale.orders.sequences import raise_sequence
+from engine.write_behind.models import sequences
 
 
 async def continue_numbers(session: AsyncSession, client: Redis, shard: int) -> None:

@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from engine.catalogue import intents
 from engine.catalogue.charging import objections
 from engine.catalogue.intents import publishing
+from engine.catalogue.models.events import Event, Occurrence
 from engine.catalogue.notices import past_notices
 from engine.catalogue.snapshot import build_snapshot, latest_snapshot
 from engine.core.errors import ConflictError, NotFoundError
-from engine.core.snapshot import Snapshot
 from engine.core.times import local_time, moment_of
-from engine.db.events import Event, Occurrence
-from engine.store import layout
+from engine.sale.inventory import layout
+from engine.sale.inventory.snapshot import Snapshot
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):

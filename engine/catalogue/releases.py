@@ -19,16 +19,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from engine.catalogue import intents
 from engine.catalogue.intents import BusyError, Sessions, publishing
+from engine.catalogue.models.events import Occurrence, PublicationIntent
+from engine.catalogue.models.ticketing import Allocation, AllocationSeat
+from engine.catalogue.models.ticketing import Quota as QuotaRecord
+from engine.catalogue.models.venues import Seat
 from engine.catalogue.snapshot import latest_snapshot, still_aside
-from engine.core.errors import ConflictError, OccurrenceUnknownError, OnsaleError
-from engine.core.failing import FailingOccurrences
-from engine.core.set_aside import blocked_seats, with_blocked
-from engine.core.snapshot import Quota, Snapshot
-from engine.db.events import Occurrence, PublicationIntent
-from engine.db.session import unavailable_named
-from engine.db.ticketing import Allocation, AllocationSeat
-from engine.db.ticketing import Quota as QuotaRecord
-from engine.db.venues import Seat
+from engine.core.errors import ConflictError, OnsaleError
+from engine.platform.jobs.failing import FailingOccurrences
+from engine.platform.postgres.session import unavailable_named
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory.set_aside import blocked_seats, with_blocked
+from engine.sale.inventory.snapshot import Quota, Snapshot
 
 _OCCURRENCES_MAX: Final = 1_000  # in one round
 

@@ -15,6 +15,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.catalogue.document import FocusDocument
+from engine.catalogue.models.venues import Seat, SeatCategory, SeatMap, SeatRow, Section
 from engine.catalogue.seating_plan import (
     PlanCategory,
     PlanRow,
@@ -25,7 +26,6 @@ from engine.catalogue.seating_plan import (
 )
 from engine.core.errors import NotFoundError
 from engine.core.ids import new_id
-from engine.db.venues import Seat, SeatCategory, SeatMap, SeatRow, Section
 
 _PROGRESS_STEP = 1_000
 _SEAT_COLUMNS = (

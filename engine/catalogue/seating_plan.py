@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from engine.catalogue.problems import Problems, nearest, shown, unstorable
-from engine.store import layout
+from engine.sale.inventory import layout
 
 BYTES_MAX = 64 * 1024 * 1024
 CATEGORIES_MAX = layout.CATEGORIES_MAX  # each is a printable byte in the store

@@ -14,14 +14,8 @@ import msgspec
 from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.catalogue.seat_maps import seat_map_of, seat_places
-from engine.core import snapshot as sale
-from engine.core.errors import ConflictError, NotFoundError
-from engine.core.money import Fees
-from engine.core.rows import sitting_order
-from engine.core.snapshot import Snapshot
-from engine.db.events import Event, Occurrence, SeatMapSnapshot
-from engine.db.ticketing import (
+from engine.catalogue.models.events import Event, Occurrence, SeatMapSnapshot
+from engine.catalogue.models.ticketing import (
     Allocation,
     AllocationSeat,
     PriceTier,
@@ -29,8 +23,14 @@ from engine.db.ticketing import (
     TicketType,
     TicketTypeQuota,
 )
-from engine.db.venues import Seat as SeatRecord
-from engine.db.venues import SeatCategory, Venue
+from engine.catalogue.models.venues import Seat as SeatRecord
+from engine.catalogue.models.venues import SeatCategory, Venue
+from engine.catalogue.seat_maps import seat_map_of, seat_places
+from engine.core.errors import ConflictError, NotFoundError
+from engine.core.money import Fees
+from engine.sale.inventory import snapshot as sale
+from engine.sale.inventory.rows import sitting_order
+from engine.sale.inventory.snapshot import Snapshot
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.core.ids import new_id
-from engine.db.base import Base
+from engine.platform.postgres.base import Base
 
 M = TypeVar("M", bound=Base)
 

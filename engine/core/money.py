@@ -31,7 +31,7 @@ class Fees(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of an order's total, all in minor units (FEATURES E1)."""
+    """The parts of an order's total, all in minor units."""
 
     subtotal: int
     discount: int

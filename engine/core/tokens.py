@@ -20,7 +20,7 @@ from msgspec import Meta
 from engine.core.emails import EMAIL_LENGTH_MAX
 from engine.core.errors import UnauthorizedError
 from engine.core.ids import new_id
-from engine.core.mac import Mac
+from engine.core.signing import Mac
 
 TOKEN_LENGTH_MAX = 1_024  # with the longest e-mail address a guest's token has some 620 characters
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from engine.core.charges import ChargeLimits
+from engine.core.settings import Settings
 from engine.payments import stripe_limits
 from engine.payments.provider import PaymentProvider
-from engine.settings import Settings
 
 
 def make_provider(settings: Settings) -> PaymentProvider:

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from engine.core.charges import ChargeLimits
-from engine.core.documents import DisputeState
+from engine.sale.documents import DisputeState
 
 IntentStatus = Literal["open", "processing", "succeeded", "canceled"]
 

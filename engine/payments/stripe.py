@@ -24,17 +24,17 @@ import msgspec
 import stripe
 
 from engine.core.charges import ChargeLimits
-from engine.core.errors import (
-    OnsaleError,
+from engine.core.errors import OnsaleError
+from engine.core.settings import Settings
+from engine.payments import stripe_limits
+from engine.payments import stripe_objects as wire
+from engine.payments.errors import (
     PaymentMismatchError,
     PaymentRefusedError,
     PaymentUnavailableError,
     WebhookRejectedError,
 )
-from engine.payments import stripe_limits
-from engine.payments import stripe_objects as wire
 from engine.payments.provider import Funds, Intent, Refund, WebhookEvent
-from engine.settings import Settings
 
 WEBHOOK_EVENTS = (
     "payment_intent.succeeded",

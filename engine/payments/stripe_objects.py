@@ -6,11 +6,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from engine.core.documents import DisputeState
-from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.core.ids import is_id
 from engine.payments import provider
+from engine.payments.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.payments.provider import Funds, Intent, IntentStatus, WebhookEvent
+from engine.sale.documents import DisputeState
 
 T = TypeVar("T")
 

@@ -1,1 +1,1 @@
-"""The hot plane: holds, checkout, orders, and the deadlines that end them."""
+"""The sale: stock, holds, orders and their money. It never waits for PostgreSQL."""

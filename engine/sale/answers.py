@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from engine.core.documents import Order
+from engine.platform.valkey.codes import Code
+from engine.sale.documents import Order
 from engine.sale.failures import raise_failure
-from engine.sale.occurrences import Published
-from engine.store.codes import Code
+from engine.sale.inventory.occurrences import Published
 
 decode = msgspec.msgpack.Decoder(Order).decode
 

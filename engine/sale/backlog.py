@@ -1,4 +1,4 @@
-"""Watches how many records wait to be written, so that memory is never at risk (DESIGN 6)."""
+"""Watches how many records wait to be written, so that memory is never at risk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import logging
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine.core.errors import BacklogFullError
 from engine.core.tasks import end
-from engine.store import keys
+from engine.platform.valkey import keys
+from engine.sale.errors import BacklogFullError
 
 log = logging.getLogger(__name__)
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from engine.core.errors import (
+from engine.core.errors import InvalidRequestError, OnsaleError
+from engine.core.times import rfc3339
+from engine.platform.http.errors import IdempotencyMismatchError
+from engine.platform.valkey.codes import Code, LineCode
+from engine.sale.errors import (
     HoldChangedError,
     HoldEmptyError,
     HoldExistsError,
     HoldExpiredError,
     HoldPauseError,
     HoldUnknownError,
-    IdempotencyMismatchError,
-    InvalidRequestError,
     LinesUnavailableError,
     NotInsideError,
     NotOnSaleError,
     OccurrenceUnknownError,
-    OnsaleError,
     OrderStateError,
     OrderUnknownError,
     SalePausedError,
     SoldOutError,
 )
-from engine.core.times import rfc3339
-from engine.sale.occurrences import Published
-from engine.store.codes import Code, LineCode
+from engine.sale.inventory.occurrences import Published
 
 _NAMES = {
     LineCode.UNKNOWN_TYPE: "unknown_ticket_type",

@@ -23,13 +23,6 @@ Guid = Annotated[str, Meta(min_length=1, max_length=64)]
 Quantity = Annotated[int, Meta(ge=1, le=SEATS_MAX)]
 
 
-class Idempotency(msgspec.Struct, frozen=True, gc=False):
-    """16-byte digests of the Idempotency-Key, and of the request that it stands for."""
-
-    key_digest: bytes
-    body_digest: bytes
-
-
 class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """Tickets of one type: name the ``seats``, or give a ``quantity``.
 

@@ -7,23 +7,24 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine.core.errors import InvalidRequestError, StoreUnavailableError
+from engine.core.errors import InvalidRequestError
+from engine.core.settings import Settings
 from engine.payments.provider import PaymentProvider
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.queue.service import WaitingRoom
 from engine.sale.backlog import Backlog
-from engine.sale.buyer_payments import BuyerPayments
-from engine.sale.expiry import Expiry
-from engine.sale.holds import Holds
-from engine.sale.intents import Intents
-from engine.sale.money_watch import MoneyWatch
-from engine.sale.occurrences import Occurrences, Published
-from engine.sale.orders import Orders
-from engine.sale.settlement import Settlement
-from engine.sale.stock_reading import Readings
-from engine.sale.waiting.room import WaitingRoom
-from engine.settings import Settings
-from engine.store.batcher import Batcher
-from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.sale.commands import Commands
+from engine.sale.holds.service import Holds
+from engine.sale.inventory.occurrences import Occurrences, Published
+from engine.sale.inventory.stock_reading import Readings
+from engine.sale.orders.buyer_payments import BuyerPayments
+from engine.sale.orders.expiry import Expiry
+from engine.sale.orders.intents import Intents
+from engine.sale.orders.money_watch import MoneyWatch
+from engine.sale.orders.service import Orders
+from engine.sale.orders.settlement import Settlement
 
 _CROWD_LANES = 3  # questions for places are not written down, so their round trips are short
 

@@ -11,7 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from engine.core.documents import (
+from engine.core.ids import order_number, ticket_number
+from engine.core.times import rfc3339
+from engine.sale.documents import (
     DisputeState,
     Hold,
     Line,
@@ -20,9 +22,7 @@ from engine.core.documents import (
     OrderState,
     RefundState,
 )
-from engine.core.ids import order_number, ticket_number
-from engine.core.times import rfc3339
-from engine.sale.occurrences import Published, SeatView
+from engine.sale.inventory.occurrences import Published, SeatView
 
 _MOST_URGENT: tuple[RefundState, ...] = ("failed", "owed", "pending", "done")
 

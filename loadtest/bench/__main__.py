@@ -15,7 +15,7 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from engine.embedded.processes import LaunchError
+from devkit.processes import LaunchError
 from loadtest.bench import (
     copying,
     holds,

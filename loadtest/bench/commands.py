@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
-from engine.store.client import run_script
-from engine.store.codes import Code
-from engine.store.packing import pack
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_script
+from engine.platform.valkey.packing import pack
 
 BATCH = 50
 _BODY = bytes(16)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from engine.embedded.processes import Process, free_port
-from engine.embedded.valkey import Valkey
-from engine.settings import Settings
-from engine.store.client import connect
+from devkit.processes import Process, free_port
+from devkit.valkey import Valkey
+from engine.core.settings import Settings
+from engine.platform.valkey.connections import connect
 from loadtest.bench import servers
 from loadtest.bench.results import Results
 

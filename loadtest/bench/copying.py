@@ -11,11 +11,12 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine.catalogue.publish import Publication
-from engine.core import garbage
-from engine.persist import tables
-from engine.persist.consumer import Consumer, connect_pool
-from engine.settings import Settings
-from engine.store import inspection, keys
+from engine.core.settings import Settings
+from engine.platform import gc_thresholds as garbage
+from engine.platform.valkey import keys
+from engine.sale.inventory import inspection
+from engine.write_behind import tables
+from engine.write_behind.consumer import Consumer, connect_pool
 from loadtest.bench import commands
 from loadtest.bench.context import Context
 from loadtest.bench.database import postgres, publish_stadiums

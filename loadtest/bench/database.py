@@ -10,12 +10,12 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from devkit.postgres import Postgres
 from engine.catalogue.load import load
 from engine.catalogue.publish import Publication, publish_occurrence
 from engine.catalogue.stadium import stadium
-from engine.db.migrate import upgrade
-from engine.db.session import sessions
-from engine.embedded.postgres import Postgres
+from engine.platform.postgres.migration import upgrade
+from engine.platform.postgres.session import sessions
 from loadtest.bench.context import Context
 
 _DATABASE = "bench"

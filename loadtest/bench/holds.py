@@ -16,10 +16,10 @@ from typing import ClassVar
 
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Snapshot
+from devkit.parts import Service
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.embedded.parts import Service
-from engine.settings import Settings
+from engine.sale.inventory.snapshot import Snapshot
 from loadtest.bench import requests, servers, wrk
 from loadtest.bench.context import Context, make_settings
 from loadtest.bench.house import Houses, publish_houses

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Snapshot
-from engine.store import keys, publication
+from engine.platform.valkey import keys
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Snapshot
 from loadtest.bench.commands import confirm_orders, hold_request, place_orders
 from loadtest.checks import CheckError, check_stock
 from loadtest.stadium import PRICE, lines_by_category, stadium_snapshot

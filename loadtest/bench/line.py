@@ -10,10 +10,11 @@ from itertools import islice
 
 from redis.asyncio import Redis
 
-from engine.core import draw
-from engine.core.snapshot import Room, Snapshot
-from engine.sale.waiting.budgets import Budget
-from engine.store import keys, waiting
+from engine.platform.valkey import keys
+from engine.queue import store as waiting
+from engine.queue.draw import numbers as draw
+from engine.queue.gate.budgets import Budget
+from engine.sale.inventory.snapshot import Room, Snapshot
 from loadtest.bench import commands
 from loadtest.checks import CheckError
 from loadtest.stadium import HOUR_MS, stadium_snapshot

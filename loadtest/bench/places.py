@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from redis.asyncio import Redis
 
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.http.door import Door
-from engine.settings import Settings
-from engine.store import publication
+from engine.queue.gate.door import Door
+from engine.sale.inventory import publication
 from loadtest.bench.context import Context
 from loadtest.bench.line import BenchLine, Joiner, line_snapshot
 from loadtest.bench.results import Figure, Ratio

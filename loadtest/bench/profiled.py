@@ -9,7 +9,7 @@ import cProfile
 import signal
 import sys
 
-from engine.cli import main
+from engine.app.cli import main
 
 
 def profiled(file: str) -> None:

@@ -13,10 +13,10 @@ from statistics import median
 from typing import ClassVar
 
 from engine.core.ids import new_id
-from engine.core.proof_of_work import proof_keys
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.settings import Settings
-from engine.store import publication
+from engine.queue.gate.proof_of_work import proof_keys
+from engine.sale.inventory import publication
 from loadtest.bench import requests, servers, wrk
 from loadtest.bench.context import Context, make_settings
 from loadtest.bench.line import BenchLine, line_snapshot

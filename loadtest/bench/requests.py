@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from engine.core.ids import new_id
-from engine.core.proof_of_work import ProofKeys, make_challenge, solve
-from engine.core.snapshot import Seat, Snapshot
 from engine.core.tokens import TokenSigner
+from engine.queue.gate.proof_of_work import ProofKeys, make_challenge, solve
+from engine.sale.inventory.snapshot import Seat, Snapshot
 from loadtest.stadium import seats_together
 
 

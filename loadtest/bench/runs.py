@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import aiohttp
 
-from engine.embedded.parts import Service
-from engine.settings import Settings
+from devkit.parts import Service
+from engine.core.settings import Settings
 from loadtest.bench import echo, servers, wrk
 from loadtest.checks import CheckError
 

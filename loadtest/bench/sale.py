@@ -15,16 +15,16 @@ import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
+from devkit.demo.figures import Stopwatch, percentile
+from devkit.demo.shop import Json, RefusedError, Shop, UnavailableError
+from devkit.demo.till import NoLookalikeError, Till, good_card
+from engine.audit.audit import Audit, wait_for_backlog
+from engine.audit.findings import Report
 from engine.catalogue.publish import Publication
-from engine.embedded.demo.figures import Stopwatch, percentile
-from engine.embedded.demo.shop import Json, RefusedError, Shop, UnavailableError
-from engine.embedded.demo.till import NoLookalikeError, Till, good_card
+from engine.core.settings import Settings
 from engine.payments import make_provider
-from engine.persist.audit import Audit, wait_for_backlog
-from engine.persist.consumer import connect_pool
-from engine.persist.findings import Report
-from engine.settings import Settings
-from engine.store import inspection
+from engine.sale.inventory import inspection
+from engine.write_behind.consumer import connect_pool
 from loadtest.bench import servers
 from loadtest.bench.context import Context, make_settings
 from loadtest.bench.database import postgres, publish_stadiums

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.embedded.parts import Service
-from engine.embedded.processes import free_port
+from devkit.parts import Service
+from devkit.processes import free_port
+from engine.core.settings import Settings
 from engine.payments.stripe import WEBHOOK_EVENTS
-from engine.settings import Settings
 
 API_CORE = 0
 LOAD_CORE = 1  # Valkey and the load generator, and this process itself
@@ -67,7 +67,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 def api(variables: Mapping[str, str], port: int, log: Path, profile: Path | None = None) -> Service:
     """Return an API process; with ``profile`` one that can be profiled into that file."""
-    module, arguments = "engine.cli", ["api"]
+    module, arguments = "engine.app.cli", ["api"]
     if profile is not None:
         module, arguments = "loadtest.bench.profiled", [str(profile)]
     return Service(
@@ -99,7 +99,7 @@ def worker(variables: Mapping[str, str], port: int, log: Path) -> Service:
     """Return a worker."""
     return Service(
         "worker",
-        "engine.cli",
+        "engine.app.cli",
         ["worker"],
         port=port,
         path="/health/ready",
@@ -112,7 +112,7 @@ def lookalike(settings: Settings, port: int, log: Path) -> Service:
     """Return the payment provider's look-alike, in memory, telling the API what happens."""
     return Service(
         "stripe look-alike",
-        "engine.embedded.stripe",
+        "devkit.stripe",
         [
             *("--port", str(port)),
             *("--webhook-url", f"http://127.0.0.1:{settings.api_port}/v1/webhooks/stripe"),

@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import ClassVar
 
-from engine.core import draw
+from devkit.parts import Service
+from devkit.processes import free_port
 from engine.core.ids import new_id
-from engine.core.live_tickets import LiveTickets
-from engine.embedded.parts import Service
-from engine.embedded.processes import free_port
-from engine.settings import Settings
-from engine.store import publication
+from engine.core.settings import Settings
+from engine.platform.http.websocket.tickets import LiveTickets
+from engine.queue.draw import numbers as draw
+from engine.sale.inventory import publication
 from loadtest.bench import servers
 from loadtest.bench.audience import Audience, audience
 from loadtest.bench.context import Context, make_settings

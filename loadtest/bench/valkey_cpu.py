@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from redis.asyncio import Redis
 
-from engine.store import keys, publication
-from engine.store.client import get
-from engine.store.packing import pack, unpack
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import get
+from engine.platform.valkey.packing import pack, unpack
+from engine.sale.inventory import publication
 from loadtest.bench import commands
 from loadtest.bench.context import Context
 from loadtest.bench.results import Ratio

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engine.cli import ADDRESSES, fill_environment
-from engine.settings import Settings
+from engine.app.cli import ADDRESSES, fill_environment
+from engine.core.settings import Settings
 
 fill_environment(Path(os.environ.get("ONSALE_ENV_FILE") or ADDRESSES))
 SETTINGS = Settings.from_environment()

@@ -10,8 +10,8 @@ import msgspec
 import websocket
 from locust import between, task
 
-from engine.core.live_tickets import LiveTickets
 from engine.core.tokens import TokenSigner
+from engine.platform.http.websocket.tickets import LiveTickets
 from loadtest.users.installation import SETTINGS
 from loadtest.users.shopper import Shopper
 from loadtest.users.visitor import Guest, Json, drop

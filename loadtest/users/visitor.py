@@ -15,7 +15,7 @@ from locust import FastHttpUser
 from locust.exception import RescheduleTask
 
 from engine.core.ids import new_id
-from engine.core.proof_of_work import Challenge, make_challenge, proof_keys, solve
+from engine.queue.gate.proof_of_work import Challenge, make_challenge, proof_keys, solve
 from loadtest.users.installation import SETTINGS
 
 Json = dict[str, Any]

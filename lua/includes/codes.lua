@@ -1,4 +1,4 @@
--- Result codes. The same table is engine/store/codes.py and lua/README.md; a test compares the three.
+-- Result codes. The same table is engine/platform/valkey/codes.py and lua/README.md; a test compares the three.
 local OK = 0
 local INVALID = 1            -- malformed request; nothing was done
 local NOT_PUBLISHED = 2      -- no such occurrence here

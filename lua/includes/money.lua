@@ -1,6 +1,6 @@
 -- The money of an order: what an intent captured, what of it is to go back, and how far that is.
 -- An order has its own intent's money in `payment`, and in `payment.others` that of intents which it
--- did not wait for. Members that are 0 or '' are left out (engine/core/documents.py Money).
+-- did not wait for. Members that are 0 or '' are left out (engine/sale/documents.py Money).
 --
 -- refund_state  none: nothing is to go back;  owed: it is to be asked for;  pending: it is on its way;
 --               done: it is back;  failed: REFUND_TRIES refunds came to nothing, and a person must look

@@ -1,4 +1,4 @@
--- Orders. The document is engine/core/documents.py Order; every step raises its version by one
+-- Orders. The document is engine/sale/documents.py Order; every step raises its version by one
 -- and appends the whole of it to the shard's stream, in the same script.
 local function order_key(id) return P .. ':o:' .. id end
 

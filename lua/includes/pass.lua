@@ -1,6 +1,6 @@
 -- @include "buyer"
 -- Passes: who is inside. A pass is in its buyer's document, so a hold reads nothing more for it.
-local queue -- engine/core/waiting.py Queue
+local queue -- engine/queue/documents.py Queue
 
 local function load_queue()
   queue = queue or document(P .. ':queue')

@@ -1,5 +1,5 @@
 -- @include "pass"
--- The line in front of a sale: who has which place. queue is engine/core/waiting.py Queue.
+-- The line in front of a sale: who has which place. queue is engine/queue/documents.py Queue.
 --
 -- A place is known by its index, the order of joining, from 0. In the pre-queue a buyer of the slow
 -- lane has -(k + 1) instead: he is the k-th to follow behind the draw.

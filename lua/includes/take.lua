@@ -5,7 +5,7 @@
 -- The tiers that n tickets are had at. One tier for all of them, the first open one that has so many: its
 -- index from 0. Where none has, the open ones in their order, each as far as it goes: {index, how many, ...}.
 -- Or nil and how many they have together (nil: no tier's window is open).
--- engine/sale/stock.py prices() says the same; a test compares the two.
+-- engine/sale/inventory/stock.py prices() says the same; a test compares the two.
 local function tiers_for(kind, n)
   local open, left
   for i = 1, #kind.tiers do

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Snapshot
-from engine.store import inspection
+from engine.sale.inventory import inspection
+from engine.sale.inventory.snapshot import Snapshot
 from tests.adversity.stand import Crowd, Stand
 
 OCCURRENCES = 12  # one for each test, and some to spare

@@ -17,15 +17,15 @@ from typing import Any, Self
 import aiohttp
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Snapshot
-from engine.db.migrate import upgrade
-from engine.embedded.parts import Errand, Service
-from engine.embedded.postgres import Postgres
-from engine.embedded.processes import Process, free_port
-from engine.embedded.valkey import Valkey
-from engine.settings import Settings
-from engine.store import keys
-from engine.store.client import connect
+from devkit.parts import Errand, Service
+from devkit.postgres import Postgres
+from devkit.processes import Process, free_port
+from devkit.valkey import Valkey
+from engine.core.settings import Settings
+from engine.platform.postgres.migration import upgrade
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import connect
+from engine.sale.inventory.snapshot import Snapshot
 from tests.conservation import assert_conserved
 
 DATABASE = "stand"
@@ -65,7 +65,7 @@ class Stand:
         log = self._log = directory / "log"
         self.stripe = Service(
             "stripe",
-            "engine.embedded.stripe",
+            "devkit.stripe",
             [
                 *("--port", str(stripe), "--data", str(directory / "stripe.journal")),
                 *("--webhook-url", f"{self.url}/v1/webhooks/stripe"),
@@ -78,7 +78,7 @@ class Stand:
         self.apis = [
             Service(
                 f"api {number}",
-                "engine.cli",
+                "engine.app.cli",
                 ["api"],
                 port=self.port,
                 path="/health/live",
@@ -91,7 +91,7 @@ class Stand:
         self.workers = [
             Service(
                 f"worker {number}",
-                "engine.cli",
+                "engine.app.cli",
                 ["worker"],
                 port=port,
                 path="/health/ready",
@@ -142,7 +142,7 @@ class Stand:
     def audit(self, occurrence: str) -> subprocess.CompletedProcess[str]:
         """Run ``onsale audit``."""
         return subprocess.run(  # noqa: PLW1510 - the caller looks at the exit code
-            [sys.executable, "-m", "engine.cli", "audit", occurrence, "--json"],
+            [sys.executable, "-m", "engine.app.cli", "audit", occurrence, "--json"],
             env=self.environment,
             capture_output=True,
             text=True,

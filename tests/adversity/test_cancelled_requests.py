@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import Any
 
-from engine.core.snapshot import Snapshot
+from engine.sale.inventory.snapshot import Snapshot
 from tests.adversity.stand import Crowd, Stand
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from engine.core.snapshot import Snapshot
+from engine.sale.inventory.snapshot import Snapshot
 from tests.adversity.stand import Crowd, Stand
 
 

@@ -9,8 +9,8 @@ import random
 import asyncpg
 import pytest
 
-from engine.core.snapshot import Snapshot
-from engine.embedded.processes import Process
+from devkit.processes import Process
+from engine.sale.inventory.snapshot import Snapshot
 from tests.adversity.stand import Crowd, Stand
 
 

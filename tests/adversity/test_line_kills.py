@@ -14,10 +14,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from engine.core.snapshot import Room, Snapshot
+from engine.audit.fairness import Fairness, read_fairness
 from engine.core.tasks import end
-from engine.persist.fairness import Fairness, read_fairness
-from engine.store import inspection, publication, waiting
+from engine.queue import store as waiting
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Room, Snapshot
 from tests.adversity.stand import Crowd, Stand
 from tests.adversity.test_kills import assert_nothing_lost, rush
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.files import read_event
 from engine.catalogue.load import Loaded, load
-from engine.db.session import sessions
+from engine.platform.postgres.session import sessions
 from tests.catalogue.documents import written
 
 Loader = Callable[..., Awaitable[Loaded]]

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from engine.catalogue.changes import plan_republication
 from engine.core.money import Fees
-from engine.core.snapshot import (
+from engine.sale.inventory.snapshot import (
     Category,
     Quota,
     Room,

@@ -12,7 +12,7 @@ from engine.catalogue.files import read_event
 from engine.catalogue.problems import InvalidDocumentError
 from engine.catalogue.publish import check_sellable
 from engine.core.errors import ConflictError
-from engine.core.snapshot import Tier
+from engine.sale.inventory.snapshot import Tier
 from tests.catalogue.documents import event, written
 from tests.houses import small_house
 

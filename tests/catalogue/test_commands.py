@@ -9,8 +9,8 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from engine.cli import main
-from engine.settings import Settings
+from engine.app.cli import main
+from engine.core.settings import Settings
 from tests.catalogue.documents import DEMO, HALL, edited, event, written
 
 

@@ -11,20 +11,22 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from engine.audit.rebuild import rebuild
 from engine.catalogue.intents import publishing
+from engine.catalogue.models.events import Event, Occurrence, PublicationIntent
 from engine.catalogue.publish import publish_occurrence
 from engine.catalogue.releases import Releases
 from engine.catalogue.snapshot import latest_snapshot
-from engine.core.errors import ConflictError, OccurrenceUnknownError
-from engine.core.set_aside import blocked_seats
-from engine.core.snapshot import Snapshot
-from engine.db.events import Event, Occurrence, PublicationIntent
-from engine.db.outbox import Outbox
-from engine.persist.consumer import connect_pool
-from engine.persist.rebuild import rebuild
-from engine.settings import Settings
-from engine.store import inspection, keys, publication
-from engine.store.waiting import read_draw
+from engine.core.errors import ConflictError
+from engine.core.settings import Settings
+from engine.platform.postgres.outbox import Outbox
+from engine.platform.valkey import keys
+from engine.queue.store import read_draw
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.set_aside import blocked_seats
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind.consumer import connect_pool
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event
 from tests.catalogue.killing import KilledError, killed_at

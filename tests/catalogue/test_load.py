@@ -12,13 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.files import read_event
 from engine.catalogue.load import load, shard_of
+from engine.catalogue.models.events import Event, Occurrence
+from engine.catalogue.models.ticketing import (
+    Allocation,
+    AllocationSeat,
+    PriceTier,
+    Quota,
+    TicketType,
+)
+from engine.catalogue.models.venues import Seat, SeatMap, Venue
 from engine.catalogue.seat_maps import newest_seat_map, read_seat_map
 from engine.catalogue.seating_plan import read_plan
 from engine.core.errors import ConflictError
-from engine.db.base import Base
-from engine.db.events import Event, Occurrence
-from engine.db.ticketing import Allocation, AllocationSeat, PriceTier, Quota, TicketType
-from engine.db.venues import Seat, SeatMap, Venue
+from engine.platform.postgres.base import Base
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import DEMO, HALL, edited, event, plan, written
 

@@ -10,12 +10,12 @@ import click
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from engine.app.cli import COMMANDS, NAMING, main
 from engine.catalogue.naming import find_occurrence, find_order
-from engine.cli import COMMANDS, NAMING, main
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.ids import new_id
-from engine.db.base import Base
-from engine.db.orders import Order, Ticket
+from engine.platform.postgres.base import Base
+from engine.write_behind.models.orders import Order, Ticket
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event
 

@@ -22,13 +22,23 @@ from engine.catalogue.files import read_event
 from engine.catalogue.load import load
 from engine.catalogue.seating_plan import plan_document
 from engine.catalogue.snapshot import build_snapshot
-from engine.core.documents import Hold
 from engine.core.ids import new_id
-from engine.core.snapshot import Category, Room, Row, Seat, Section, Snapshot, TicketType, Tier
-from engine.store import keys, layout, publication
-from engine.store.client import run_script
-from engine.store.codes import Code
-from engine.store.packing import pack
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_script
+from engine.platform.valkey.packing import pack
+from engine.sale.documents import Hold
+from engine.sale.inventory import layout, publication
+from engine.sale.inventory.snapshot import (
+    Category,
+    Room,
+    Row,
+    Seat,
+    Section,
+    Snapshot,
+    TicketType,
+    Tier,
+)
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import DEMO, ROOT, event
 from tests.houses import small_house

@@ -14,11 +14,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.files import read_event
+from engine.catalogue.models.events import Occurrence
+from engine.catalogue.models.venues import SeatMap
 from engine.catalogue.problems import InvalidDocumentError
 from engine.catalogue.publish import publish_occurrence
-from engine.db.events import Occurrence
-from engine.db.venues import SeatMap
-from engine.store import layout
+from engine.sale.inventory import layout
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event, plan, written
 

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from engine.catalogue.models.events import Occurrence
 from engine.catalogue.publish import publish_occurrence
 from engine.core.ids import order_number, ticket_number
-from engine.db.events import Occurrence
-from engine.store import keys
+from engine.platform.valkey import keys
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event
 

@@ -9,14 +9,15 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from engine.catalogue.models.events import Event, Occurrence, SeatMapSnapshot
 from engine.catalogue.publish import publish_occurrence
 from engine.catalogue.snapshot import latest_snapshot
-from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError
+from engine.core.errors import ConflictError, NotFoundError
 from engine.core.ids import new_id
-from engine.db.events import Event, Occurrence, SeatMapSnapshot
-from engine.db.outbox import Outbox
-from engine.store import publication
-from engine.store.inspection import read_counters, read_snapshot
+from engine.platform.postgres.outbox import Outbox
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory import publication
+from engine.sale.inventory.inspection import read_counters, read_snapshot
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event, plan
 

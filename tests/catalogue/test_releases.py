@@ -12,14 +12,15 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from engine.catalogue.models.events import Occurrence, SeatMapSnapshot
+from engine.catalogue.models.ticketing import Allocation
 from engine.catalogue.publish import publish_occurrence
 from engine.catalogue.releases import Releases
 from engine.catalogue.snapshot import latest_snapshot
-from engine.core.snapshot import Snapshot
-from engine.db.events import Occurrence, SeatMapSnapshot
-from engine.db.ticketing import Allocation
-from engine.store import inspection, keys, publication
-from engine.store.client import run_one
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import run_one
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Snapshot
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event
 from tests.catalogue.killing import KilledError, killed_at

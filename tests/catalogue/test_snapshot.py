@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from engine.catalogue.models.events import Occurrence
+from engine.catalogue.models.ticketing import Allocation
 from engine.catalogue.publish import capacity, check_sellable
 from engine.catalogue.snapshot import build_snapshot
 from engine.core.errors import ConflictError, NotFoundError
 from engine.core.ids import new_id
-from engine.core.snapshot import Room, Snapshot
-from engine.db.events import Occurrence
-from engine.db.ticketing import Allocation
-from engine.store.layout import lay_out
+from engine.sale.inventory.layout import lay_out
+from engine.sale.inventory.snapshot import Room, Snapshot
 from tests.catalogue.conftest import Loader
 from tests.catalogue.documents import edited, event, plan
 

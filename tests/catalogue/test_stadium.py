@@ -6,10 +6,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from engine.catalogue.bowl import bowl
 from engine.catalogue.load import load
+from engine.catalogue.models.events import Occurrence
+from engine.catalogue.models.venues import Seat
 from engine.catalogue.problems import InvalidDocumentError
 from engine.catalogue.stadium import stadium
-from engine.db.events import Occurrence
-from engine.db.venues import Seat
 
 
 @pytest.mark.parametrize("seats", [1, 2, 7, 99, 1_500, 4_001, 20_000, 55_000])

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.core import draw
-from engine.core.draw import (
+from engine.core.ids import new_id
+from engine.queue.draw import numbers as draw
+from engine.queue.draw.numbers import (
     EMPTY,
     LEAF_BYTES,
     commitment,
@@ -24,7 +25,6 @@ from engine.core.draw import (
     number,
     permute,
 )
-from engine.core.ids import new_id
 
 DOCUMENT = Path(__file__).parents[2] / "docs/verify-the-draw.md"
 _SIZES = (1, 2, 3, 4, 5, 16, 17, 100, 1_000)

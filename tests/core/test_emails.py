@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.core.emails import EMAIL_LENGTH_MAX, email_address
+from engine.core.settings import Settings
 from engine.core.tokens import TOKEN_LENGTH_MAX, TokenSigner
-from engine.settings import Settings
 
 _LONG_DOMAIN = ".".join(["d" * 63] * 3)
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.core.errors import UnauthorizedError
 from engine.core.ids import new_id
-from engine.core.live_tickets import TICKET_TTL_S, LiveTickets
+from engine.platform.http.websocket.tickets import TICKET_TTL_S, LiveTickets
 
 SECRET = "a secret of at least thirty-two characters"
 BUYER, OCCURRENCE = new_id(), new_id()

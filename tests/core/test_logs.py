@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from engine.core.logs import REQUEST_ID, JsonFormatter, configure_logs
+from engine.platform.telemetry.logs import REQUEST_ID, JsonFormatter, configure_logs
 
 
 @pytest.fixture

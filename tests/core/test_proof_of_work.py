@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core import proof_of_work as pow_
-from engine.core.errors import ChallengeError
 from engine.core.ids import new_id
-from engine.settings import Settings
+from engine.core.settings import Settings
+from engine.queue.errors import ChallengeError
+from engine.queue.gate import proof_of_work as pow_
 
 SECRET = "a secret that is long enough for it"
 KEYS = pow_.proof_keys(SECRET)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.rows import Point, Spacings, is_aisle, sitting_order, usual_spacing
+from engine.sale.inventory.rows import Point, Spacings, is_aisle, sitting_order, usual_spacing
 
 SPACING = 25.0
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.set_aside import blocked_seats, least_blocked, with_blocked
-from engine.core.snapshot import Snapshot
+from engine.sale.inventory.set_aside import blocked_seats, least_blocked, with_blocked
+from engine.sale.inventory.snapshot import Snapshot
 from tests.houses import small_house
 
 HOUSE = small_house()

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from engine.cli import main
-from engine.core.errors import DatabaseUnavailableError
-from engine.db.migrate import alembic_config, upgrade
-from engine.db.models import Base
-from engine.db.session import sqlalchemy_url
+from engine.app.cli import main
+from engine.app.models import Base
+from engine.platform.postgres.errors import DatabaseUnavailableError
+from engine.platform.postgres.migration import alembic_config, upgrade
+from engine.platform.postgres.session import sqlalchemy_url
 
 _CONSTRAINTS = text(
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from engine.core.errors import DatabaseUnavailableError
-from engine.db.session import sessions, unavailable_named
+from engine.platform.postgres.errors import DatabaseUnavailableError
+from engine.platform.postgres.session import sessions, unavailable_named
 
 
 async def _execute(database_url: str, statement: str) -> None:

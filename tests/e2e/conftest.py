@@ -14,9 +14,9 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 from redis.asyncio import Redis
 
-from engine.embedded.processes import free_port
-from engine.embedded.stripe.lookalike import StripeLookalike
-from engine.settings import Settings
+from devkit.processes import free_port
+from devkit.stripe.lookalike import StripeLookalike
+from engine.core.settings import Settings
 from tests.http.lines import LineEdge, running_line
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -10,7 +10,7 @@ from playwright.async_api import Page, Route, expect
 
 from engine.core.ids import new_id
 from engine.core.tasks import end
-from engine.workers.admission import Admission
+from engine.queue.admission.leader import Admission
 from tests.e2e.conftest import MakeRoom, Room
 from tests.http.running import HOUR_MS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from engine.embedded.mail_sink import mail_sink
+from devkit.mail_sink import mail_sink
 
 
 def _message(body: str) -> EmailMessage:

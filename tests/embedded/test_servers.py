@@ -17,10 +17,10 @@ import psycopg
 import pytest
 from redis import Redis
 
-from engine.embedded.parts import Errand
-from engine.embedded.postgres import Postgres
-from engine.embedded.processes import LaunchError, Process, free_port, is_port_free
-from engine.embedded.valkey import Valkey
+from devkit.parts import Errand
+from devkit.postgres import Postgres
+from devkit.processes import LaunchError, Process, free_port, is_port_free
+from devkit.valkey import Valkey
 
 PROJECT = Path(__file__).parents[2]
 PASSWORD = "correct-horse"
@@ -148,7 +148,7 @@ def test_servers_die_with_a_parent_that_is_killed(closed: bool, directory: Path)
         directory.chmod(0o700)
     script = (
         "import sys, threading; from pathlib import Path;"
-        "from engine.embedded.valkey import Valkey; from engine.embedded.postgres import Postgres;"
+        "from devkit.valkey import Valkey; from devkit.postgres import Postgres;"
         "d = Path(sys.argv[1]); v = Valkey(d / 'v'); p = Postgres(d / 'p', password='x');"
         "t = threading.Thread(target=v.start); t.start(); t.join(); p.start();"
         "print(v.port, p.port, flush=True); sys.stdin.read()"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.embedded import supervisor
-from engine.embedded.parts import Errand
-from engine.embedded.processes import LaunchError, Process
-from engine.embedded.supervisor import Supervisor
+from devkit import supervisor
+from devkit.parts import Errand
+from devkit.processes import LaunchError, Process
+from devkit.supervisor import Supervisor
 
 PATIENCE_S = 20
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from engine.embedded.installation import Installation
-from engine.embedded.processes import LaunchError, free_port, is_port_free
+from devkit.installation import Installation
+from devkit.processes import LaunchError, free_port, is_port_free
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE_S = 90
@@ -45,7 +45,7 @@ class Run:
         with self.output.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "engine.cli", "up"),
+                    *(sys.executable, "-m", "engine.app.cli", "up"),
                     *("--data", str(data), "--port", str(port), *arguments),
                 ],
                 cwd=PROJECT,
@@ -103,7 +103,7 @@ def assert_no_secret_is_an_argument(data: Path, parent: int) -> None:
     for process in family(parent):
         with contextlib.suppress(OSError):
             seen += Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-    for part in ("engine.embedded.stripe", "valkey-server", "postgres", "engine.cli api"):
+    for part in ("devkit.stripe", "valkey-server", "postgres", "engine.app.cli api"):
         assert part in seen
     for secret in secrets:
         assert secret not in seen
@@ -153,7 +153,7 @@ def test_everything_starts_survives_a_dead_part_and_stops(data: Path) -> None:
         )
         third = subprocess.run(
             [
-                *(sys.executable, "-m", "engine.cli", "up"),
+                *(sys.executable, "-m", "engine.app.cli", "up"),
                 *("--data", str(data), "--port", str(free_port())),
             ],
             capture_output=True,

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.embedded.stripe.lookalike import StripeLookalike
-from engine.embedded.valkey import Valkey
-from engine.settings import Settings
-from engine.store.client import connect
-from engine.store.publication import publish
+from devkit.stripe.lookalike import StripeLookalike
+from devkit.valkey import Valkey
+from engine.core.settings import Settings
+from engine.platform.valkey.connections import connect
+from engine.sale.inventory.publication import publish
 from tests.http.running import SHARD, Edge, Own, make_snapshot, running_edge
 
 

@@ -12,14 +12,15 @@ import aiohttp
 import orjson
 from redis.asyncio import Redis
 
-from engine.core import draw
-from engine.core.snapshot import Room
-from engine.http.state import SALE
+from engine.core.settings import Settings
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.queue import store as waiting
+from engine.queue.draw import numbers as draw
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Room
 from engine.sale.service import Sale
-from engine.settings import Settings
-from engine.store import keys, waiting
-from engine.store.codes import Code
-from engine.store.publication import publish
+from engine.sale.state import SALE
 from tests.http.running import HOUR_MS, SHARD, Answer, Edge, eventually, make_snapshot, running_edge
 
 LINES = [{"ticket_type": "standing", "quantity": 1}]

@@ -15,9 +15,14 @@ import orjson
 from aiohttp import web
 from redis.asyncio import Redis
 
+from devkit.valkey import Valkey
+from engine.app.api import make_app
+from engine.app.serving import make_runner
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.core.snapshot import (
+from engine.core.settings import Settings
+from engine.platform.http.state import METRICS
+from engine.sale.inventory.snapshot import (
     Category,
     Quota,
     Row,
@@ -27,11 +32,7 @@ from engine.core.snapshot import (
     TicketType,
     Tier,
 )
-from engine.embedded.valkey import Valkey
-from engine.http.app import make_app
-from engine.http.serving import make_runner
-from engine.http.state import METRICS, SALE
-from engine.settings import Settings
+from engine.sale.state import SALE
 
 HOUR_MS = 3_600_000
 SHARD = 3

@@ -15,10 +15,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-from engine.http import sockets as module
-from engine.http.broadcast import SEND_BUFFER_MAX
-from engine.http.client_frames import A_SECOND, BURST, close_answer, refusal, unmasked
-from engine.http.sockets import LiveSocket, LiveSockets
+from engine.platform.http.websocket import sockets as module
+from engine.platform.http.websocket.broadcast import SEND_BUFFER_MAX
+from engine.platform.http.websocket.client_frames import (
+    A_SECOND,
+    BURST,
+    close_answer,
+    refusal,
+    unmasked,
+)
+from engine.platform.http.websocket.sockets import LiveSocket, LiveSockets
 
 MASK = b"\x01\x02\x03\x04"
 

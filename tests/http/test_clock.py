@@ -10,11 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.clock import FollowedClock
-from engine.core.live_tickets import LiveTickets
-from engine.core.proof_of_work import make_challenge, proof_keys, solve
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.http.state import CLOCK
-from engine.settings import Settings
+from engine.platform.http.state import CLOCK
+from engine.platform.http.websocket.tickets import LiveTickets
+from engine.queue.gate.proof_of_work import make_challenge, proof_keys, solve
 from tests.http.lines import LineEdge, running_line
 
 HOUR_S = 3_600

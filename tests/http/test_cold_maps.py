@@ -16,14 +16,13 @@ from redis.asyncio import Redis
 from engine.catalogue.limits import laid_out
 from engine.catalogue.stadium import stadium
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.http import seat_maps
-from engine.http.schemas import SeatMapView
-from engine.http.seat_maps import SeatMaps, make_map
-from engine.sale import occurrences as known
-from engine.sale.occurrences import Occurrences
-from engine.store import layout, packed_snapshots, publication
-from engine.store.packed_snapshots import decode_snapshot
+from engine.sale.inventory import layout, packed_snapshots, publication, seat_maps
+from engine.sale.inventory import occurrences as known
+from engine.sale.inventory.occurrences import Occurrences
+from engine.sale.inventory.packed_snapshots import decode_snapshot
+from engine.sale.inventory.schemas import SeatMapView
+from engine.sale.inventory.seat_maps import SeatMaps, make_map
+from engine.sale.inventory.snapshot import Snapshot
 from tests.http.running import SHARD, make_snapshot
 
 SEATS = 20_000

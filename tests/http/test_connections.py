@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from engine.http import connections
-from engine.http.connections import HEAD_BYTES_MAX, Connection
-from engine.settings import Settings
-from engine.store.publication import publish
+from engine.core.settings import Settings
+from engine.platform.http import connections
+from engine.platform.http.connections import HEAD_BYTES_MAX, Connection
+from engine.sale.inventory.publication import publish
 from tests.http.raw import Raw, Wire, ask, wire_to
 from tests.http.running import SHARD, Edge, eventually, key, make_snapshot, running_edge
 
@@ -475,7 +475,7 @@ async def test_all_answers_have_the_careful_headers(edge: Edge) -> None:
 async def test_hot_answers_are_dated_each_second_anew(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.http import hot_answers
+    from engine.platform.http.fast_path import answers as hot_answers
 
     made: list[str] = []
 

@@ -12,13 +12,13 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
-from engine.core.proof_of_work import CALM_PER_S, COST, FACTOR_MAX, Challenge, solve
-from engine.core.snapshot import Room
-from engine.http.door import Door
-from engine.http.state import SALE
-from engine.settings import Settings
-from engine.store.publication import publish
-from engine.store.waiting import read_queue
+from engine.core.settings import Settings
+from engine.queue.gate.door import Door
+from engine.queue.gate.proof_of_work import CALM_PER_S, COST, FACTOR_MAX, Challenge, solve
+from engine.queue.store import read_queue
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Room
+from engine.sale.state import SALE
 from tests.http.running import SHARD, Answer, Edge, key, make_snapshot, running_edge
 
 CLIENT, ELSEWHERE = "203.0.113.7", "198.51.100.9"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.http.headers import request_id
-from engine.http.metrics import BACKLOG, COMMANDS, LIVE_SOCKETS, Metrics
-from engine.settings import Settings
-from engine.store.worker_status import SILENCE_S, write_worker_status
+from engine.platform.http.headers import request_id
+from engine.platform.telemetry.heartbeat import SILENCE_S, write_worker_status
+from engine.platform.telemetry.http_metrics import BACKLOG, COMMANDS, LIVE_SOCKETS, Metrics
 from tests.http.running import Edge, Own, key
 
 

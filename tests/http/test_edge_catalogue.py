@@ -12,12 +12,11 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
-from engine.core.snapshot import TicketType, Tier
+from engine.core.settings import Settings
 from engine.core.times import rfc3339
-from engine.http import views
-from engine.sale import stock
-from engine.settings import Settings
-from engine.store.publication import publish, republish
+from engine.sale.inventory import stock, views
+from engine.sale.inventory.publication import publish, republish
+from engine.sale.inventory.snapshot import TicketType, Tier
 from tests.http.running import HOUR_MS, SHARD, Edge, eventually, make_snapshot, running_edge
 
 NOW = 1_800_000_000_000

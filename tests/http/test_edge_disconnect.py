@@ -1,4 +1,4 @@
-"""A client that goes away in the middle leaves nothing half done (see engine/http/serving.py)."""
+"""A client that goes away in the middle leaves nothing half done (see engine/app/serving.py)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import cast
 
 import orjson
 
-from engine.embedded.stripe.faults import Fault
-from engine.embedded.stripe.lookalike import StripeLookalike
+from devkit.stripe.faults import Fault
+from devkit.stripe.lookalike import StripeLookalike
 from tests.http.running import Edge, eventually, key
 
 

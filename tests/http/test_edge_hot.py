@@ -9,13 +9,15 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.core.errors import StoreUnavailableError
-from engine.http import hot, hot_answers, hot_holds
-from engine.http.state import SALE
-from engine.store.codes import Code
-from engine.store.inspection import iter_holds
-from engine.store.lane import Group
-from engine.store.packing import pack
+from engine.platform.http.fast_path import answers as hot_answers
+from engine.platform.http.fast_path import connection as hot
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.platform.valkey.lane import Group
+from engine.platform.valkey.packing import pack
+from engine.sale.holds import fast_path as hot_holds
+from engine.sale.inventory.inspection import iter_holds
+from engine.sale.state import SALE
 from tests.http.running import SHARD, Edge, eventually, key
 
 LINES = [{"ticket_type": "standing", "quantity": 1}]

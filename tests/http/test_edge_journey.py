@@ -7,8 +7,8 @@ import msgspec
 import pytest
 import stripe as stripe_library
 
-from engine.embedded.stripe import render
-from engine.embedded.stripe.lookalike import StripeLookalike
+from devkit.stripe import render
+from devkit.stripe.lookalike import StripeLookalike
 from tests.http.running import Edge, Own, eventually, key
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.errors import OverloadedError, StoreUnavailableError
-from engine.http import live
-from engine.http.broadcast import SEND_BUFFER_MAX, text_frame
-from engine.http.live import Feed, Picture, changed_seats
-from engine.http.live_feeds import Feeds
-from engine.http.schemas import CountView
-from engine.http.sockets import LiveSockets, block_of
+from engine.platform.http.websocket.broadcast import SEND_BUFFER_MAX, text_frame
+from engine.platform.http.websocket.feeds import Feeds
+from engine.platform.http.websocket.sockets import LiveSockets, block_of
+from engine.platform.valkey.errors import OverloadedError, StoreUnavailableError
+from engine.sale.inventory import live_map as live
+from engine.sale.inventory.live_map import Feed, Picture, changed_seats
+from engine.sale.inventory.schemas import CountView
 from tests.http.running import SeatMapClient, eventually
 from tests.http.wires import Wire
 

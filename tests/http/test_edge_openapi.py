@@ -11,11 +11,11 @@ import orjson
 from click.testing import CliRunner
 from openapi_spec_validator import validate
 
-from engine.core import errors as core_errors
+from engine.app.commands import openapi as command
+from engine.app.routes import ROUTES
 from engine.core.errors import OnsaleError
-from engine.http.commands import openapi as command
-from engine.http.openapi import errors_of, openapi, openapi_bytes
-from engine.http.routes import ROUTES
+from engine.platform.http.openapi import errors_of, openapi, openapi_bytes
+from engine.sale.errors import SoldOutError
 from tests.http.running import Edge
 
 
@@ -90,7 +90,7 @@ def test_codes_are_unique() -> None:
         return [*direct, *(deeper for child in direct for deeper in subclasses(child))]
 
     found = [kind for kind in subclasses(OnsaleError) if kind.__module__.startswith("engine.")]
-    assert core_errors.SoldOutError in found
+    assert SoldOutError in found
     codes = [kind.code for kind in found]
     assert len(set(codes)) == len(codes)
 

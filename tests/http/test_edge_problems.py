@@ -10,12 +10,13 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from engine.core.errors import OverloadedError, SalePausedError, SoldOutError
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.http.errors import PathUnknownError
-from engine.http.problems import problem_response, retry_after_s
-from engine.http.state import SALE
-from engine.settings import Settings
+from engine.platform.http.errors import PathUnknownError
+from engine.platform.http.problems import problem_response, retry_after_s
+from engine.platform.valkey.errors import OverloadedError
+from engine.sale.errors import SalePausedError, SoldOutError
+from engine.sale.state import SALE
 from tests.http.running import Edge, Own, key
 
 ID = "0123456789abcdef0123456789abcdef"

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as generation
 from schemathesis.checks import positive_data_acceptance
 
+from devkit.stripe.lookalike import StripeLookalike
+from engine.app.routes import ROUTES
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.embedded.stripe.lookalike import StripeLookalike
-from engine.http.openapi import openapi
-from engine.http.routes import ROUTES
-from engine.settings import Settings
-from engine.store.client import connect
-from engine.store.publication import publish
+from engine.platform.http.openapi import openapi
+from engine.platform.valkey.connections import connect
+from engine.sale.inventory.publication import publish
 from tests.http.running import SHARD, make_snapshot, running_edge
 
 EXAMPLES = 12

@@ -17,10 +17,10 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.embedded.processes import Process, free_port
-from engine.http.metrics import Metrics
-from engine.http.serving import Family
-from engine.settings import Settings
+from devkit.processes import Process, free_port
+from engine.app.serving import Family
+from engine.core.settings import Settings
+from engine.platform.telemetry.http_metrics import Metrics
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE_S = 20
@@ -34,7 +34,7 @@ class Api(Process):
         clean = {name: v for name, v in os.environ.items() if not name.startswith("ONSALE_")}
         super().__init__(
             "api",
-            [sys.executable, "-m", "engine.cli", "api", "--port", str(self.port), *arguments],
+            [sys.executable, "-m", "engine.app.cli", "api", "--port", str(self.port), *arguments],
             log=directory / "api.log",
             environment={
                 **clean,
@@ -168,7 +168,7 @@ def test_a_taken_port_is_named(tmp_path: Path, valkey_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = subprocess.run(
-            [sys.executable, "-m", "engine.cli", "api", "--port", str(port)],
+            [sys.executable, "-m", "engine.app.cli", "api", "--port", str(port)],
             capture_output=True,
             text=True,
             check=False,

@@ -13,11 +13,11 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from engine.http import live_feeds
-from engine.http.broadcast import text_frame
-from engine.http.state import FEEDS
-from engine.settings import Settings
-from engine.store.publication import publish
+from engine.core.settings import Settings
+from engine.platform.http.websocket import feeds as live_feeds
+from engine.platform.http.websocket.broadcast import text_frame
+from engine.sale.inventory.publication import publish
+from engine.sale.state import FEEDS
 from tests.http.running import (
     SHARD,
     Edge,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.http.handshake import _KEY
-from engine.http.state import FEEDS
-from engine.settings import Settings
+from engine.core.settings import Settings
+from engine.platform.http.websocket.handshake import _KEY
+from engine.sale.state import FEEDS
 from tests.http.raw import ask, wire_to
 from tests.http.running import Edge, eventually
 

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.core.settings import Settings
 from engine.core.tokens import Claims
-from engine.http.hot_holds import HotHolds
-from engine.http.state import METRICS, SIGNER
-from engine.settings import Settings
-from engine.store import keys
-from engine.store.publication import republish
+from engine.platform.http.state import METRICS, SIGNER
+from engine.platform.valkey import keys
+from engine.sale.holds.fast_path import HotHolds
+from engine.sale.inventory.publication import republish
 from tests.clocks import put_clock_ahead
 from tests.http.lines import LINES, LineEdge, running_line
 from tests.http.running import HOUR_MS, SHARD, Answer, Edge, key, running_edge

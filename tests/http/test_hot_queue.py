@@ -10,11 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
-from engine.core.proof_of_work import make_challenge, proof_keys, solve
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.http import hot_queue
-from engine.settings import Settings
-from engine.store.packing import pack, unpack
+from engine.platform.valkey.packing import pack, unpack
+from engine.queue.gate import fast_path as hot_queue
+from engine.queue.gate.proof_of_work import make_challenge, proof_keys, solve
 from tests.http.lines import LineEdge, receive, running_line
 from tests.http.running import Answer, eventually
 

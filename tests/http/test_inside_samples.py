@@ -12,12 +12,12 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
-from engine.http.pulse import BUYERS_MIN
-from engine.http.samples import SAMPLES
-from engine.http.state import PROVIDER
+from engine.core.settings import Settings
+from engine.payments.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.payments.provider import Intent
-from engine.settings import Settings
+from engine.payments.state import PROVIDER
+from engine.queue.admission.reporting import BUYERS_MIN
+from engine.queue.admission.samples import SAMPLES
 from tests.http.lines import LineEdge, running_line
 from tests.http.running import Edge, eventually, key
 

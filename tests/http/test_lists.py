@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.snapshot import Snapshot
-from engine.http import views
-from engine.http.state import METRICS, SALE
-from engine.store import keys
-from engine.store.publication import publish
+from engine.platform.http.state import METRICS
+from engine.platform.valkey import keys
+from engine.sale.inventory import views
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Snapshot
+from engine.sale.state import SALE
 from tests.breakages import UNREADABLE
 from tests.http.running import HOUR_MS, SHARD, Edge, eventually, make_snapshot
 

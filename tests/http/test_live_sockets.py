@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import WSCloseCode, web
 
-from engine.core.errors import OverloadedError, StoreUnavailableError
-from engine.http import sockets as module
-from engine.http.broadcast import SEND_BUFFER_MAX, Wire
-from engine.http.client_frames import TALKED
-from engine.http.sockets import LiveSocket, LiveSockets, Upgrade, listen
+from engine.platform.http.websocket import sockets as module
+from engine.platform.http.websocket.broadcast import SEND_BUFFER_MAX, Wire
+from engine.platform.http.websocket.client_frames import TALKED
+from engine.platform.http.websocket.sockets import LiveSocket, LiveSockets, Upgrade, listen
+from engine.platform.valkey.errors import OverloadedError, StoreUnavailableError
 from tests.http.running import eventually
 
 REQUEST = (

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from engine.core.ids import new_id
-from engine.http.assets import PAGES
+from engine.platform.http.assets import PAGES
 from tests.http.running import Edge
 
 ADDRESS = re.compile(r"/assets/[a-z0-9.-]+\.[0-9a-f]{16}\.(?:js|css)")

@@ -9,18 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from engine.core.errors import (
-    OrderStateError,
-    OverloadedError,
-    PaymentRefusedError,
-    PaymentUnavailableError,
-    UnauthorizedError,
-)
-from engine.http import pulse as pulse_module
-from engine.http.pulse import BUYERS_MIN, Heart
-from engine.http.samples import BUYERS_MAX, PAYMENT_SECONDS, SECONDS, InsideSamples
-from engine.store.client import connect
-from engine.store.edge_pulse import Pulse, read_pulses, report_pulse
+from engine.core.errors import UnauthorizedError
+from engine.payments.errors import PaymentRefusedError, PaymentUnavailableError
+from engine.platform.valkey.connections import connect
+from engine.platform.valkey.errors import OverloadedError
+from engine.queue.admission import reporting as pulse_module
+from engine.queue.admission.edge_reports import Pulse, read_pulses, report_pulse
+from engine.queue.admission.reporting import BUYERS_MIN, Heart
+from engine.queue.admission.samples import BUYERS_MAX, PAYMENT_SECONDS, SECONDS, InsideSamples
+from engine.sale.errors import OrderStateError
 from tests.http.running import Edge, Own, eventually
 
 

@@ -15,13 +15,12 @@ from aiohttp import web
 from openapi_spec_validator import validate
 from redis.asyncio import Redis
 
-from engine.core.waiting import QueueRecord
-from engine.http.control_app import control_openapi, make_control_app
-from engine.http.openapi import openapi
-from engine.http.routes import ROUTES
-from engine.http.routes.control import CONTROL_ROUTES
-from engine.settings import Settings
-from engine.store import keys
+from engine.app.control import CONTROL_ROUTES, control_openapi, make_control_app
+from engine.app.routes import ROUTES
+from engine.core.settings import Settings
+from engine.platform.http.openapi import openapi
+from engine.platform.valkey import keys
+from engine.queue.documents import QueueRecord
 from tests.http.lines import LINES, LineEdge, running_line
 from tests.http.running import SHARD, Answer
 

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as generation
 from schemathesis.checks import positive_data_acceptance
 
-from engine.core.snapshot import Room
-from engine.http.control_app import control_openapi, make_control_app
-from engine.settings import Settings
-from engine.store.client import connect
-from engine.store.publication import publish
+from engine.app.control import control_openapi, make_control_app
+from engine.core.settings import Settings
+from engine.platform.valkey.connections import connect
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Room
 from tests.http.running import HOUR_MS, SHARD, make_snapshot
 from tests.http.test_edge_schemathesis import EXAMPLES, Running
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from engine.core import draw
-from engine.http.state import SIGNER
-from engine.settings import Settings
+from engine.core.settings import Settings
+from engine.platform.http.state import SIGNER
+from engine.queue.draw import numbers as draw
 from tests.http.lines import LINES, LineEdge, running_line
 from tests.http.running import HOUR_MS
 

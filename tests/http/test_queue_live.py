@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 import orjson
 import pytest
 
-from engine.core.errors import StoreUnavailableError
-from engine.http import queue_live
-from engine.http.broadcast import SEND_BUFFER_MAX
-from engine.http.queue_live import DEVICES_MAX, QueueCounts, QueueFeed
-from engine.sale.waiting.serving import LineState, ServingView
-from engine.sale.waiting.views import PlaceState, QueueView
+from engine.platform.http.websocket.broadcast import SEND_BUFFER_MAX
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.queue.live import feed as queue_live
+from engine.queue.live.feed import DEVICES_MAX, QueueCounts, QueueFeed
+from engine.queue.live.serving import LineState, ServingView
+from engine.queue.views import PlaceState, QueueView
 from tests.http.running import eventually
 from tests.http.wires import Wire
 

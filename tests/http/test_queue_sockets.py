@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.live_tickets import TICKET_TTL_S, LiveTickets
-from engine.http import queue_live
-from engine.http.state import LIVE_TICKETS, QUEUE_FEEDS, SIGNER
-from engine.settings import Settings
+from engine.core.settings import Settings
+from engine.platform.http.state import LIVE_TICKETS, SIGNER
+from engine.platform.http.websocket.tickets import TICKET_TTL_S, LiveTickets
+from engine.queue.live import feed as queue_live
+from engine.queue.state import QUEUE_FEEDS
 from tests.http.lines import LineEdge, receive, running_line
 from tests.http.running import eventually
 

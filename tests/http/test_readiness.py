@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.http import health
-from engine.store.client import connect
-from engine.store.writable import refuses_writes
+from engine.app import health
+from engine.platform.valkey.connections import connect
+from engine.platform.valkey.writable import refuses_writes
 from tests.http.running import Edge, Own, eventually
 
 

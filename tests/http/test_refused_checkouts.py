@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Quota, TicketType, Tier
+from devkit.stripe.faults import Fault
+from devkit.stripe.lookalike import StripeLookalike
+from engine.core.settings import Settings
 from engine.core.tokens import TOKEN_LENGTH_MAX
-from engine.embedded.stripe.faults import Fault
-from engine.embedded.stripe.lookalike import StripeLookalike
-from engine.settings import Settings
-from engine.store.publication import publish
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Quota, TicketType, Tier
 from tests.http.running import SHARD, Answer, Edge, key, make_snapshot, running_edge
 
 STANDING = {"ticket_type": "standing", "quantity": 2}

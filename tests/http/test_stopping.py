@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from engine.embedded.processes import Process
-from engine.settings import Settings
+from devkit.processes import Process
+from engine.core.settings import Settings
 from tests.http.test_edge_serving import PROJECT, Api, counted, wait_until
 
 STOP_S = 8.0  # what is promised
@@ -33,9 +33,9 @@ class Limited(Api):
         code = (
             "import resource, sys; "
             f"resource.setrlimit(resource.RLIMIT_NOFILE, ({files // 2}, {files})); "
-            "from engine.cli import main; main(sys.argv[1:])"
+            "from engine.app.cli import main; main(sys.argv[1:])"
         )
-        rest = self.command[self.command.index("engine.cli") + 1 :]
+        rest = self.command[self.command.index("engine.app.cli") + 1 :]
         self.command = [sys.executable, "-c", code, *rest]
 
 
@@ -119,7 +119,7 @@ def test_half_a_request_is_told_that_the_server_restarts(run: Callable[..., Api]
 
 def test_a_process_that_is_stuck_is_ended_by_the_kernel(tmp_path: Path) -> None:
     code = (
-        "import time\nfrom engine.http import serving\nserving._END_S = 0.2\n"
+        "import time\nfrom engine.app import serving\nserving._END_S = 0.2\n"
         "with serving.ending():\n    time.sleep(3600)\n"
     )
     result = subprocess.run(
@@ -133,8 +133,10 @@ def test_a_process_that_is_stuck_is_ended_by_the_kernel(tmp_path: Path) -> None:
 
 
 def test_the_longest_end_is_within_the_promise() -> None:
-    from engine.http import connections, serving, sockets
-    from engine.settings import RULES
+    from engine.app import serving
+    from engine.core.settings import RULES
+    from engine.platform.http import connections
+    from engine.platform.http.websocket import sockets
 
     assert serving._END_S < STOP_S
     longest = Settings().http_stop_s + sockets._CLOSE_S + connections.Server._LAST_S

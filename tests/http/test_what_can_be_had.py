@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from engine.catalogue.public.endpoints import list_headers
 from engine.core.clock import FollowedClock
 from engine.core.ids import new_id
-from engine.core.snapshot import Room, Snapshot
-from engine.http.caching import public_until
-from engine.http.live import Feed
-from engine.http.occurrences import list_headers
-from engine.http.pictures import PictureReader
-from engine.http.state import SALE
-from engine.sale.waiting.boards import Boards
-from engine.settings import Settings
-from engine.store.publication import publish
-from engine.workers.admission import Admission
+from engine.core.settings import Settings
+from engine.platform.http.conditional import public_until
+from engine.queue.admission.leader import Admission
+from engine.queue.live.boards import Boards
+from engine.sale.inventory.live_map import Feed
+from engine.sale.inventory.live_reader import PictureReader
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Room, Snapshot
+from engine.sale.state import SALE
 from tests.http.running import SHARD, Edge, eventually, running_edge
 from tests.stock_cases import HOUR, TABLE, house_of, now_ms, seated, standing, tier
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.embedded.processes import free_port
-from engine.settings import Settings
+from devkit.processes import free_port
+from engine.core.settings import Settings
 from loadtest.bench import servers
 
 

@@ -10,7 +10,7 @@ import pytest
 from blockbuster import BlockBuster
 from click.testing import CliRunner
 
-from engine.core.draw import LEAF_BYTES
+from engine.queue.draw.numbers import LEAF_BYTES
 from loadtest.bench import servers, sockets
 from loadtest.bench.__main__ import BENCHES, main
 from loadtest.bench.audience import audience

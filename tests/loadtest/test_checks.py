@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from engine.store import inspection, keys, publication
-from engine.store.client import get
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import get
+from engine.sale.inventory import inspection, publication
 from loadtest.bench import commands
 from loadtest.checks import CheckError, check_stock
 from loadtest.stadium import PRICE, lines_by_category, stadium_snapshot

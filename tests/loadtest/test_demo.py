@@ -12,14 +12,14 @@ import pytest
 from blockbuster import BlockBuster
 from rich.console import Console
 
+from devkit.demo import stage
+from devkit.demo.commands import play
+from devkit.demo.stage import Pace
+from devkit.demo.system import OnsaleUp, read_addresses, running_system, without
+from devkit.demo.till import NoLookalikeError
+from devkit.processes import LaunchError
 from engine.catalogue.files import read_event
-from engine.embedded.demo import stage
-from engine.embedded.demo.commands import play
-from engine.embedded.demo.stage import Pace
-from engine.embedded.demo.system import OnsaleUp, read_addresses, running_system, without
-from engine.embedded.demo.till import NoLookalikeError
-from engine.embedded.processes import LaunchError
-from engine.settings import Settings
+from engine.core.settings import Settings
 from loadtest.bench import servers
 
 EVENT = Path(__file__).with_name("tiny.yaml")

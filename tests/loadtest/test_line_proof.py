@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 
-from engine.core import draw
+from devkit.demo.line_proof import wrong_places
+from devkit.demo.line_tally import Seen
 from engine.core.ids import new_id
-from engine.embedded.demo.line_proof import wrong_places
-from engine.embedded.demo.line_tally import Seen
-from engine.sale.waiting.verification import PublishedDraw
+from engine.queue.draw import numbers as draw
+from engine.queue.draw.verification import PublishedDraw
 
 OCCURRENCE = new_id()
 BUYERS = [new_id() for _ in range(5)]

@@ -12,14 +12,15 @@ import pytest
 from blockbuster import BlockBuster
 from redis.asyncio import Redis
 
+from devkit.demo.crowd import known
+from devkit.demo.stage import Pace, publish_another
 from engine.core.ids import new_id
-from engine.embedded.demo.crowd import known
-from engine.embedded.demo.stage import Pace, publish_another
-from engine.settings import Settings
-from engine.store import inspection, keys
-from engine.store.client import get, run_script
-from engine.store.codes import Code
-from engine.store.packing import pack, unpack
+from engine.core.settings import Settings
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import get, run_script
+from engine.platform.valkey.packing import pack, unpack
+from engine.sale.inventory import inspection
 from loadtest.books import read_books
 from loadtest.scenarios import SCENARIOS, Scenario, play, send
 

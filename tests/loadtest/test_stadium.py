@@ -7,9 +7,9 @@ from pathlib import Path
 
 import orjson
 
+from engine.core.settings import Settings
 from engine.core.tokens import TokenSigner
-from engine.settings import Settings
-from engine.store import layout
+from engine.sale.inventory import layout
 from loadtest.bench import requests
 from loadtest.bench.commands import batches
 from loadtest.stadium import lines_by_category, seats_together, stadium_snapshot

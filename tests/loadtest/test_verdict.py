@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from engine.core.documents import Order
-from engine.embedded.demo.figures import Stopwatch, percentile
-from engine.embedded.demo.line_proof import LineFacts
-from engine.embedded.demo.line_report import make_line_report, tenths
-from engine.embedded.demo.line_tally import LineTally
-from engine.embedded.demo.personas import _ENDINGS, _IN_LINE, draw
-from engine.embedded.demo.proof import charged_twice, lost
-from engine.embedded.demo.report import Report, make_report, peak, show
-from engine.embedded.demo.tally import Purchase, Tally
-from engine.embedded.demo.verdict import Facts, broken
+from devkit.demo.figures import Stopwatch, percentile
+from devkit.demo.line_proof import LineFacts
+from devkit.demo.line_report import make_line_report, tenths
+from devkit.demo.line_tally import LineTally
+from devkit.demo.personas import _ENDINGS, _IN_LINE, draw
+from devkit.demo.proof import charged_twice, lost
+from devkit.demo.report import Report, make_report, peak, show
+from devkit.demo.tally import Purchase, Tally
+from devkit.demo.verdict import Facts, broken
+from engine.audit.fairness import fairness
 from engine.payments.provider import Intent
-from engine.persist.fairness import fairness
+from engine.sale.documents import Order
 
 
 def facts(**changes: Any) -> Facts:

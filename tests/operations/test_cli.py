@@ -11,9 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from engine import cli
+from engine.app import cli
 from engine.core.errors import ConflictError
-from engine.settings import SettingsError
+from engine.core.settings import SettingsError
 
 PROJECT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parents[2]
 def run_onsale(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ONSALE_")}
     return subprocess.run(
-        [sys.executable, "-m", "engine.cli", *arguments],
+        [sys.executable, "-m", "engine.app.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -39,7 +39,7 @@ def test_help_lists_every_command_with_one_line() -> None:
 
 def test_help_imports_no_room() -> None:
     script = (
-        "import sys; from click.testing import CliRunner; from engine import cli;"
+        "import sys; from click.testing import CliRunner; from engine.app import cli;"
         "assert CliRunner().invoke(cli.main, ['--help']).exit_code == 0;"
         "print([name for name in sys.modules if name.startswith('engine.')])"
     )
@@ -47,8 +47,8 @@ def test_help_imports_no_room() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT
     )
     imported = result.stdout.strip().strip("[]").replace("'", "").split(", ")
-    allowed = {"engine.core", "engine.settings", "engine.cli"}
-    assert "engine.cli" in imported
+    allowed = {"engine.core", "engine.app"}
+    assert [name for name in imported if name.startswith("engine.app.")] == ["engine.app.cli"]
     assert not [name for name in imported if ".".join(name.split(".")[:2]) not in allowed]
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from engine.core.addresses import Proxies
-from engine.settings import Settings, SettingsError
+from engine.core.settings import Settings, SettingsError
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE = PROJECT / "docker-compose.yml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli
+from engine.app import cli
 from engine.core.output import ENDED
 
 PROJECT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ def run_into_nothing(
     """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ONSALE_")}
     with subprocess.Popen(
-        [sys.executable, "-m", "engine.cli", *arguments],
+        [sys.executable, "-m", "engine.app.cli", *arguments],
         cwd=PROJECT,
         env={**clean, **variables},
         stdout=subprocess.PIPE,
@@ -48,7 +48,7 @@ def test_a_long_output_ends_quietly_with_its_reader(first: int) -> None:
 
 
 def test_an_output_that_is_read_to_its_end_is_whole() -> None:
-    command = [sys.executable, "-m", "engine.cli", "openapi"]
+    command = [sys.executable, "-m", "engine.app.cli", "openapi"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60)
     assert done.stdout.rstrip().endswith(b"}")
     assert done.stderr == b""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.setting_rules import is_host
-from engine.settings import RULES, SECRETS, Settings, SettingsError, variable
+from engine.core.settings import RULES, SECRETS, Settings, SettingsError, variable
 
 PROJECT = Path(__file__).parents[2]
 PRODUCTION = {
@@ -224,7 +224,7 @@ def test_a_command_ends_with_a_sentence_and_code_2(arguments: list[str], tmp_pat
     more = {} if len(arguments) > 1 else {"ONSALE_PROVIDER_TIMEOUT_S": "nan"}
     clean = {name: text for name, text in os.environ.items() if not name.startswith("ONSALE_")}
     result = subprocess.run(
-        [sys.executable, "-m", "engine.cli", *arguments],
+        [sys.executable, "-m", "engine.app.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,

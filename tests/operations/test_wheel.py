@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.embedded.processes import Process, free_port
+from devkit.processes import Process, free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 _CODE = "import engine; print(engine.__file__)"
@@ -96,12 +96,12 @@ def test_the_wheel_holds_all_that_the_engine_reads(wheel: Path) -> None:
         for name in tracked
         if name.endswith((".py", ".lua", ".mako", ".html", ".css", ".js", ".svg"))
         and name.startswith(("engine/", "lua/", "migrations/"))
-        and not name.startswith("engine/embedded/")
+        and not name.startswith("devkit/")
     }
     # Alembic reads migrations by path: they are data, but for the two folders' own modules
     assert wanted - names == set()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"engine"}
-    assert not any(name.startswith("engine/embedded") for name in names)
+    assert not any(name.startswith("devkit") for name in names)
 
 
 def test_the_installed_engine_is_the_wheels(environment: Path) -> None:

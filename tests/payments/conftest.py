@@ -14,8 +14,8 @@ import stripe
 from aiohttp import web
 from blockbuster import BlockBuster
 
+from devkit.stripe import StripeLookalike
 from engine.core.ids import new_id
-from engine.embedded.stripe import StripeLookalike
 from engine.payments.stripe import StripeProvider
 
 

@@ -7,8 +7,8 @@ import orjson
 import pytest
 import stripe
 
-from engine.embedded.stripe import Behaviour, StripeLookalike
-from engine.embedded.stripe.errors import ApiError
+from devkit.stripe import Behaviour, StripeLookalike
+from devkit.stripe.errors import ApiError
 from engine.payments.stripe import WEBHOOK_EVENTS
 from tests.payments.conftest import Receiver, intent_params, library
 
@@ -147,7 +147,7 @@ async def test_no_more_deliveries_wait_than_there_is_room_for(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("engine.embedded.stripe.webhooks._WAITING_MAX", 2)
+    monkeypatch.setattr("devkit.stripe.webhooks._WAITING_MAX", 2)
     stripe_lookalike.deliver_to(receiver.url)
     stripe_lookalike.deliver(Behaviour(paused=True))
     for _ in range(3):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.embedded.stripe.errors import ApiError
-from engine.embedded.stripe.forms import Params, decode, pairs
+from devkit.stripe.errors import ApiError
+from devkit.stripe.forms import Params, decode, pairs
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 import stripe
 
-from engine.embedded.stripe import Fault, StripeLookalike, idempotency
-from engine.embedded.stripe.idempotency import Answers
-from engine.embedded.stripe.objects import SavedAnswer
+from devkit.stripe import Fault, StripeLookalike, idempotency
+from devkit.stripe.idempotency import Answers
+from devkit.stripe.objects import SavedAnswer
 from tests.payments.conftest import intent_params
 
 INTENTS = "/v1/payment_intents"

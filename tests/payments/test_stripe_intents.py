@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 import stripe
 
-from engine.embedded.stripe import StripeLookalike
-from engine.embedded.stripe.state import API_VERSION
+from devkit.stripe import StripeLookalike
+from devkit.stripe.state import API_VERSION
 from tests.payments.conftest import intent_params
 
 RETURN_URL = "https://shop.example/done?order=1"

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 import stripe
 
-from engine.embedded.stripe import Behaviour, StripeLookalike
-from engine.embedded.stripe.journal import JournalError
+from devkit.stripe import Behaviour, StripeLookalike
+from devkit.stripe.journal import JournalError
 from tests.payments.conftest import Receiver, intent_params, library
 
 pytestmark = pytest.mark.usefixtures("journal_may_block")
@@ -103,7 +103,7 @@ async def test_events_that_were_not_accepted_are_delivered_after_a_restart(
 async def test_the_command_serves_until_it_is_told_to_stop_and_survives_kill_9(
     tmp_path: Path,
 ) -> None:
-    command = [sys.executable, "-m", "engine.embedded.stripe", "--data", str(tmp_path / "j")]
+    command = [sys.executable, "-m", "devkit.stripe", "--data", str(tmp_path / "j")]
 
     async def started() -> tuple[asyncio.subprocess.Process, str]:
         process = await asyncio.create_subprocess_exec(
@@ -140,7 +140,7 @@ async def test_the_command_names_what_is_wrong(stripe_lookalike: StripeLookalike
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "engine.embedded.stripe",
+            "devkit.stripe",
             *arguments,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine.core.currencies import EXPONENTS
-from engine.core.errors import PaymentRefusedError
 from engine.core.ids import new_id
 from engine.payments import charge_limits
+from engine.payments.errors import PaymentRefusedError
 from engine.payments.stripe import StripeProvider
 
 TAKEN = sorted(code for code in [*EXPONENTS, "ISK", "UGX"] if charge_limits(code).supported)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import stripe
 
-from engine.embedded.stripe.errors import ApiError
-from engine.embedded.stripe.forms import Params, decode, pairs
-from engine.embedded.stripe.objects import Intent
-from engine.embedded.stripe.shelf import Shelf
+from devkit.stripe.errors import ApiError
+from devkit.stripe.forms import Params, decode, pairs
+from devkit.stripe.objects import Intent
+from devkit.stripe.shelf import Shelf
 from tests.payments.conftest import intent_params
 
 

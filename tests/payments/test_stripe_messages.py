@@ -8,10 +8,10 @@ import orjson
 import pytest
 import stripe
 
-from engine.core.errors import WebhookRejectedError
+from devkit.stripe import StripeLookalike
+from devkit.stripe.signing import sign
 from engine.core.ids import new_id
-from engine.embedded.stripe import StripeLookalike
-from engine.embedded.stripe.signing import sign
+from engine.payments.errors import WebhookRejectedError
 from engine.payments.provider import WebhookEvent
 from engine.payments.stripe import WEBHOOK_BYTES_MAX, WEBHOOK_EVENTS, StripeProvider
 from engine.payments.stripe_objects import MONEY_EVENTS

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 import stripe
 
-from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
+from devkit.stripe import Fault, StripeLookalike
 from engine.core.ids import new_id
-from engine.embedded.stripe import Fault, StripeLookalike
+from engine.core.settings import Settings
 from engine.payments import make_provider
+from engine.payments.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.payments.provider import Funds, Intent
 from engine.payments.stripe import StripeProvider
-from engine.settings import Settings
 from tests.payments.conftest import intent_params, provider_of
 
 

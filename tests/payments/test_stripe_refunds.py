@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 import stripe
 
-from engine.embedded.stripe import StripeLookalike
-from engine.embedded.stripe.errors import ApiError
+from devkit.stripe import StripeLookalike
+from devkit.stripe.errors import ApiError
 from tests.payments.conftest import intent_params
 
 

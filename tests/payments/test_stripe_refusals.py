@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import stripe
 
-from engine.embedded.stripe import Fault, StripeLookalike
+from devkit.stripe import Fault, StripeLookalike
 from tests.payments.conftest import intent_params
 
 

@@ -12,13 +12,14 @@ import pytest
 from blockbuster import BlockBuster
 from redis.asyncio import Redis
 
-from engine.core.documents import Line, Order, Payment, RecordKind
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.persist import tables
-from engine.persist.consumer import Consumer, connect_pool
-from engine.settings import Settings
-from engine.store import keys, publication
+from engine.core.settings import Settings
+from engine.platform.valkey import keys
+from engine.sale.documents import Line, Order, Payment, RecordKind
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind import tables
+from engine.write_behind.consumer import Consumer, connect_pool
 from tests.houses import small_house
 from tests.sale.conftest import box, stripe
 

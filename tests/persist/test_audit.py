@@ -7,17 +7,18 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Order
+from devkit.stripe import StripeLookalike
+from engine.audit import audit as audit_module
+from engine.audit.audit import Audit, wait_for_backlog
+from engine.audit.findings import Report
 from engine.core.ids import new_id
-from engine.embedded.stripe import StripeLookalike
 from engine.payments.stripe import StripeProvider
-from engine.persist import audit as audit_module
-from engine.persist.audit import Audit, wait_for_backlog
-from engine.persist.consumer import Consumer
-from engine.persist.findings import Report
+from engine.platform.valkey import keys
+from engine.platform.valkey.packing import pack, unpack
+from engine.sale.documents import Order
+from engine.sale.inventory import publication
 from engine.sale.requests import LineRequest
-from engine.store import keys, publication
-from engine.store.packing import pack, unpack
+from engine.write_behind.consumer import Consumer
 from tests.breakages import UNREADABLE
 from tests.houses import small_house
 from tests.persist.conftest import SHARD, STREAM, Database, drain, enter, ordered, record, value_of

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from devkit.stripe import StripeLookalike
 from engine.core.ids import new_id
-from engine.embedded.stripe import StripeLookalike
-from engine.persist.consumer import Consumer
-from engine.settings import Settings
-from engine.store import keys
+from engine.core.settings import Settings
+from engine.platform.valkey import keys
+from engine.write_behind.consumer import Consumer
 from tests.persist.conftest import SHARD, Database, drain, ordered, record
 from tests.persist.test_audit import STANDING, Auditor, provider, sold
 
@@ -33,7 +33,7 @@ def run(settings: Settings, stripe: StripeLookalike) -> Run:
     async def run(*arguments: str, **changes: str) -> tuple[int, str, str]:
         finished = await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-m", "engine.cli", *arguments],
+            [sys.executable, "-m", "engine.app.cli", *arguments],
             check=False,
             capture_output=True,
             cwd=PROJECT,
@@ -147,7 +147,7 @@ async def test_a_list_that_is_read_in_part_ends_quietly(
         letters,
     )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "engine.cli", "dead-letters", "list"),
+        *(sys.executable, "-m", "engine.app.cli", "dead-letters", "list"),
         cwd=PROJECT,
         env={
             **os.environ,

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Line, Order, RecordKind
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.persist import consumer as consumer_module
-from engine.persist import metrics
-from engine.persist.backlog import read_backlog
-from engine.persist.consumer import GROUP, Consumer
-from engine.store import keys
+from engine.platform.valkey import keys
+from engine.sale.documents import Line, Order, RecordKind
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind import consumer as consumer_module
+from engine.write_behind import metrics
+from engine.write_behind.backlog import read_backlog
+from engine.write_behind.consumer import GROUP, Consumer
 from tests.houses import small_house
 from tests.persist.conftest import (
     NOW_MS,

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Snapshot
-from engine.persist.consumer import Consumer
-from engine.persist.dead_letters import DeadLetter, replay, waiting
-from engine.persist.names import NamesCache
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind.consumer import Consumer
+from engine.write_behind.dead_letters import DeadLetter, replay, waiting
+from engine.write_behind.names import NamesCache
 from tests.houses import small_house
 from tests.persist.conftest import (
     STREAM,

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.core.waiting import QueueRecord, QueueRecordKind
-from engine.persist.consumer import Consumer
-from engine.persist.fairness import (
+from engine.audit.fairness import (
     FINDINGS_MAX,
     Fairness,
     Step,
@@ -20,6 +16,10 @@ from engine.persist.fairness import (
     rank_correlation,
     read_fairness,
 )
+from engine.core.ids import new_id
+from engine.queue.documents import QueueRecord, QueueRecordKind
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind.consumer import Consumer
 from tests.houses import small_house
 from tests.persist.conftest import Database, drain, enter
 from tests.persist.test_audit import provider, sold

@@ -12,14 +12,14 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import DatabaseUnavailableError
-from engine.core.snapshot import Snapshot
-from engine.db.migrate import upgrade
-from engine.embedded.postgres import Postgres
-from engine.persist import metrics, tables
-from engine.persist.consumer import connect_pool
-from engine.store import publication
-from engine.workers.runner import Runner
+from devkit.postgres import Postgres
+from engine.platform.jobs.runner import Runner
+from engine.platform.postgres.errors import DatabaseUnavailableError
+from engine.platform.postgres.migration import upgrade
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind import metrics, tables
+from engine.write_behind.consumer import connect_pool
 from tests.houses import small_house
 from tests.persist.conftest import SHARD, STREAM, MakeConsumer, enter, until
 from tests.persist.test_consumer import sell

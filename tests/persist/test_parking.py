@@ -10,14 +10,14 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import MustStopError
-from engine.core.snapshot import Snapshot
-from engine.persist import metrics
-from engine.persist.applier import Bad
-from engine.persist.dead_letters import replay, waiting
-from engine.persist.names import NamesCache
-from engine.persist.parking import DRAINED_S, WRITTEN_A_PARKED, Parking
-from engine.persist.records import Entry
+from engine.platform.jobs.errors import MustStopError
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind import metrics
+from engine.write_behind.applier import Bad
+from engine.write_behind.dead_letters import replay, waiting
+from engine.write_behind.names import NamesCache
+from engine.write_behind.parking import DRAINED_S, WRITTEN_A_PARKED, Parking
+from engine.write_behind.records import Entry
 from tests.persist.conftest import STREAM, Database, MakeConsumer, drain, ordered, record
 from tests.persist.test_consumer import sell
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.documents import Line, Order, OtherMoney, RecordKind
 from engine.core.ids import new_id, ticket_number
-from engine.persist.names import Names, StaleNamesError
-from engine.persist.projections import Rows, all_postings, postings, project, ticket_ids
-from engine.persist.records import Entry, Record, decode
+from engine.sale.documents import Line, Order, OtherMoney, RecordKind
+from engine.write_behind.names import Names, StaleNamesError
+from engine.write_behind.projections import Rows, all_postings, postings, project, ticket_ids
+from engine.write_behind.records import Entry, Record, decode
 from tests.houses import small_house
 from tests.persist.conftest import STANDING, confirmed, ordered, owed, refunded, stalls
 

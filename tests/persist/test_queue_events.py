@@ -11,17 +11,17 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from engine.audit.rebuild import rebuild
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.core.waiting import QueueRecord, QueueRecordKind
-from engine.persist import metrics
-from engine.persist.backlog import read_backlog
-from engine.persist.consumer import Consumer
-from engine.persist.dead_letters import replay, waiting
-from engine.persist.names import NamesCache
-from engine.persist.rebuild import rebuild
-from engine.settings import Settings
-from engine.store import keys
+from engine.core.settings import Settings
+from engine.platform.valkey import keys
+from engine.queue.documents import QueueRecord, QueueRecordKind
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind import metrics
+from engine.write_behind.backlog import read_backlog
+from engine.write_behind.consumer import Consumer
+from engine.write_behind.dead_letters import replay, waiting
+from engine.write_behind.names import NamesCache
 from tests.houses import small_house
 from tests.persist.conftest import (
     NOW_MS,

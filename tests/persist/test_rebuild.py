@@ -9,15 +9,17 @@ import asyncpg
 import pytest
 from redis.asyncio import ConnectionPool, Redis
 
-from engine.core.errors import ConflictError, NotFoundError, OccurrenceUnknownError, OnsaleError
+from engine.audit import rebuild as rebuild_module
+from engine.audit.rebuild import Rebuilds, _locked, rebuild
+from engine.core.errors import ConflictError, NotFoundError, OnsaleError
 from engine.core.ids import new_id
-from engine.persist import rebuild as rebuild_module
-from engine.persist.consumer import Consumer
-from engine.persist.rebuild import Rebuilds, _locked, rebuild
+from engine.core.settings import Settings
+from engine.platform.valkey import keys
+from engine.platform.valkey.packing import pack, unpack
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory import inspection, publication, restoration
 from engine.sale.requests import LineRequest
-from engine.settings import Settings
-from engine.store import inspection, keys, publication, restoration
-from engine.store.packing import pack, unpack
+from engine.write_behind.consumer import Consumer
 from tests.conservation import assert_conserved
 from tests.persist.conftest import (
     SHARD,

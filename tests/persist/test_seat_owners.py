@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Order, RecordKind
-from engine.core.snapshot import Snapshot
-from engine.persist import metrics
-from engine.persist.consumer import GROUP, Batch
-from engine.persist.names import NamesCache
-from engine.persist.records import Entry, Record
-from engine.persist.writer import write_records
+from engine.sale.documents import Order, RecordKind
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind import metrics
+from engine.write_behind.consumer import GROUP, Batch
+from engine.write_behind.names import NamesCache
+from engine.write_behind.records import Entry, Record
+from engine.write_behind.writer import write_records
 from tests.houses import small_house
 from tests.persist.conftest import (
     STREAM,

@@ -14,18 +14,20 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from engine.core.documents import Order
+from devkit.stripe import StripeLookalike
 from engine.core.errors import OnsaleError
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.embedded.stripe import StripeLookalike
+from engine.core.settings import Settings
 from engine.payments.stripe import StripeProvider
-from engine.sale.requests import CheckoutRequest, HoldRequest, Idempotency, LineRequest
+from engine.platform.http.idempotency import Idempotency
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import connect
+from engine.sale.documents import Order
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Snapshot
+from engine.sale.requests import CheckoutRequest, HoldRequest, LineRequest
 from engine.sale.service import Sale
 from engine.sale.views import CheckoutView, HoldView, OrderView
-from engine.settings import Settings
-from engine.store import inspection, keys, publication
-from engine.store.client import connect
 from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
 from tests.houses import small_house

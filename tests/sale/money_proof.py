@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from engine.core.documents import Money, Order
-from engine.core.errors import LinesUnavailableError
+from devkit.stripe.objects import Intent
 from engine.core.ids import new_id
-from engine.embedded.stripe.objects import Intent
+from engine.sale.documents import Money, Order
+from engine.sale.errors import LinesUnavailableError
+from engine.sale.inventory import inspection
 from engine.sale.requests import LineRequest
-from engine.store import inspection
 from tests.conservation import assert_conserved
 from tests.sale.conftest import SHARD, Box
 

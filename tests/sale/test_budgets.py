@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sale.waiting.budgets import (
+from engine.queue.gate.budgets import (
     CHALLENGES,
     GUESTS,
     JOINS,

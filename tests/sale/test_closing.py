@@ -9,17 +9,19 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Order
-from engine.core.errors import PaymentRefusedError, PaymentUnavailableError
+from devkit.stripe.faults import Fault
 from engine.core.ids import new_id
-from engine.embedded.stripe.faults import Fault
-from engine.sale import closing, metrics
-from engine.sale.occurrences import Published
+from engine.payments.errors import PaymentRefusedError, PaymentUnavailableError
+from engine.platform.jobs.periodic import Periodic
+from engine.platform.jobs.runner import Runner
+from engine.platform.valkey import keys
+from engine.sale import metrics
+from engine.sale.documents import Order
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.occurrences import Published
+from engine.sale.orders import closing
+from engine.sale.orders.settlement import AGAIN_MS, Settlement
 from engine.sale.requests import HoldRequest, LineRequest
-from engine.sale.settlement import AGAIN_MS, Settlement
-from engine.store import inspection, keys, publication
-from engine.workers.runner import Runner
-from engine.workers.service import Periodic
 from tests.clocks import put_clock_ahead
 from tests.houses import small_house
 from tests.sale.conftest import SHARD, Box, idempotency

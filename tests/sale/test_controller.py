@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.sale.waiting.admission import (
+from engine.queue.admission.controller import (
     CUT_EVERY_S,
     FAILURES_MAX,
     HOLD_US_MAX,
@@ -24,7 +24,7 @@ from engine.sale.waiting.admission import (
     Observation,
     Reason,
 )
-from engine.sale.waiting.forecast import Outlook
+from engine.queue.live.forecast import Outlook
 
 RATE = 10_000  # ten a second
 WELL = Edge(hold_us=5_000, checkout_us=400_000, lag_us=500, payments=20)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.core.errors import OrderDisputedError
+from devkit.stripe.faults import Fault
 from engine.core.ids import new_id
-from engine.embedded.stripe.faults import Fault
+from engine.sale.errors import OrderDisputedError
 from tests.sale.conftest import Box, intent_of
 from tests.sale.money_proof import SEATS, assert_money_is_somewhere, come_to_rest, free_again
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.ids import new_id
-from engine.sale.waiting.admission import (
+from engine.queue.admission.controller import (
     CHECKOUT_US_MAX,
     CUT_EVERY_S,
     HOLD_US_MAX,
@@ -17,8 +17,8 @@ from engine.sale.waiting.admission import (
     Controller,
     Edge,
 )
-from engine.sale.waiting.edge import edge_of
-from engine.store.edge_pulse import VALUE_MAX, Pulse
+from engine.queue.admission.edge import edge_of
+from engine.queue.admission.edge_reports import VALUE_MAX, Pulse
 from tests.sale.test_controller import RATE, seen
 
 WELL: dict[str, int] = {"hold_us": 3_000, "checkout_us": 400_000, "lag_us": 300, "payments": 20}

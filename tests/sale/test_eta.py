@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from engine.core.waiting import Queue
-from engine.sale.waiting.admission import STEP_S, Controller, Edge, Observation
-from engine.sale.waiting.forecast import Eta, Limit, eta, outlook, stock_limit
-from engine.sale.waiting.pace import PaceMeter
-from engine.store.waiting import QueueState
+from engine.queue.admission.controller import STEP_S, Controller, Edge, Observation
+from engine.queue.documents import Queue
+from engine.queue.live.forecast import Eta, Limit, eta, outlook, stock_limit
+from engine.queue.live.pace import PaceMeter
+from engine.queue.store import QueueState
 
 STEP_MS = round(STEP_S * 1000)
 HOLD_MS_MAX = 900_000

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from engine.sale.waiting.forecast import (
+from engine.queue.live.forecast import (
     PRIOR,
     Outlook,
     ask_before_opening_ms,

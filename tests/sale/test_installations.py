@@ -9,11 +9,11 @@ import pytest
 import stripe as library
 from redis.asyncio import Redis
 
-from engine.core.errors import OccurrenceUnknownError, OrderUnknownError
+from devkit.stripe import StripeLookalike, render
 from engine.core.ids import new_id
-from engine.embedded.stripe import StripeLookalike, render
+from engine.core.settings import Settings, SettingsError
 from engine.payments.stripe import StripeProvider
-from engine.settings import Settings, SettingsError
+from engine.sale.errors import OccurrenceUnknownError, OrderUnknownError
 from tests.houses import small_house
 from tests.sale.conftest import Box, box_office
 

@@ -6,16 +6,13 @@ import asyncio
 
 import pytest
 
-from engine.core.errors import (
-    IdempotencyMismatchError,
-    OrderStateError,
-    PaymentUnavailableError,
-    StoreUnavailableError,
-    WebhookRejectedError,
-)
+from devkit.stripe.faults import Fault
+from devkit.stripe.webhooks import Behaviour
 from engine.core.ids import new_id
-from engine.embedded.stripe.faults import Fault
-from engine.embedded.stripe.webhooks import Behaviour
+from engine.payments.errors import PaymentUnavailableError, WebhookRejectedError
+from engine.platform.http.errors import IdempotencyMismatchError
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.sale.errors import OrderStateError
 from engine.sale.requests import LineRequest
 from tests.sale.conftest import Box, idempotency
 

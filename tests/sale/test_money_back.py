@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from devkit.stripe.faults import Fault
+from devkit.stripe.webhooks import Behaviour
 from engine.core.ids import new_id
-from engine.embedded.stripe.faults import Fault
-from engine.embedded.stripe.webhooks import Behaviour
 from engine.sale.requests import LineRequest
 from engine.sale.views import CheckoutView
 from tests.sale.conftest import Box, intent_of

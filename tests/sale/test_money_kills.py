@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.core.ids import new_id
-from engine.sale.refunds import Refunds
+from engine.sale.orders.refunds import Refunds
 from tests.sale.conftest import Box, intent_of
 from tests.sale.money_proof import SEATS, assert_money_is_somewhere, come_to_rest
 

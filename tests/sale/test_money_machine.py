@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from devkit.stripe.errors import ApiError
+from devkit.stripe.faults import Fault
+from devkit.stripe.webhooks import Behaviour
 from engine.core.errors import OnsaleError
 from engine.core.ids import new_id
-from engine.embedded.stripe.errors import ApiError
-from engine.embedded.stripe.faults import Fault
-from engine.embedded.stripe.webhooks import Behaviour
 from engine.sale.requests import LineRequest
 from tests.sale.conftest import Box, intent_of
 from tests.sale.money_proof import assert_money_is_somewhere, come_to_rest, orders_of

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from engine.sale.networks import network_name
+from engine.queue.gate.networks import network_name
 
 KEY = b"k" * 32
 

@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
-from engine.cli import main
-from engine.core import draw
+from engine.app.cli import main
 from engine.core.ids import new_id
-from engine.core.snapshot import Room
-from engine.sale.waiting.operating import STEPS
-from engine.store import keys
-from engine.store.client import connect, run_one
-from engine.store.packing import unpack
-from engine.store.publication import publish
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import connect, run_one
+from engine.platform.valkey.packing import unpack
+from engine.queue.draw import numbers as draw
+from engine.queue.operating import STEPS
+from engine.sale.inventory.publication import publish
+from engine.sale.inventory.snapshot import Room
 from tests.houses import small_house
 
 SHARD = 5

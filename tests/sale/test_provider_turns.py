@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import OrderUnknownError, PaymentUnavailableError, SoldOutError
+from devkit.stripe import StripeLookalike
+from devkit.stripe.faults import Fault
+from devkit.stripe.webhooks import Behaviour
 from engine.core.ids import new_id
-from engine.embedded.stripe import StripeLookalike
-from engine.embedded.stripe.faults import Fault
-from engine.embedded.stripe.webhooks import Behaviour
-from engine.sale.holds import Holds
+from engine.core.settings import Settings
+from engine.payments.errors import PaymentUnavailableError
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import connect
+from engine.sale.errors import OrderUnknownError, SoldOutError
+from engine.sale.holds.service import Holds
 from engine.sale.service import Sale
-from engine.settings import Settings
-from engine.store import keys
-from engine.store.client import connect
 from tests.sale.conftest import SHARD, Box
 
 ORDER_TURNS = 3  # at once, then one a second

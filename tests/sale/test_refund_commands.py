@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from devkit.stripe.faults import Fault
 from engine.core.ids import new_id
-from engine.embedded.stripe.faults import Fault
 from tests.sale.conftest import Box, intent_of
 from tests.sale.money_proof import SEATS
 
@@ -19,7 +19,7 @@ async def onsale(box: Box, *arguments: str) -> tuple[int, str, str]:
     """Run a command. Returns its exit code and what it printed to stdout and stderr."""
     pool = box.client.connection_pool.connection_kwargs
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.cli", *arguments,
+        sys.executable, "-m", "engine.app.cli", *arguments,
         cwd=PROJECT,
         env={
             **{name: value for name, value in os.environ.items() if "ONSALE" not in name},

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from engine.core.errors import OrderStateError, PaymentRefusedError
+from devkit.stripe.faults import Fault
 from engine.core.ids import new_id
-from engine.embedded.stripe.faults import Fault
+from engine.payments.errors import PaymentRefusedError
+from engine.sale.errors import OrderStateError
 from tests.sale.conftest import Box, intent_of
 from tests.sale.money_proof import SEATS, assert_money_is_somewhere, come_to_rest, free_again
 

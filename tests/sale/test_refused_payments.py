@@ -10,20 +10,18 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import (
-    PaymentRefusedError,
-    PaymentUnavailableError,
-    StoreUnavailableError,
-    TotalNotChargeableError,
-)
+from devkit.stripe import StripeLookalike
+from devkit.stripe.faults import Fault
 from engine.core.ids import new_id
 from engine.core.money import Fees
-from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
-from engine.embedded.stripe import StripeLookalike
-from engine.embedded.stripe.faults import Fault
+from engine.payments.errors import PaymentRefusedError, PaymentUnavailableError
 from engine.payments.provider import Intent
+from engine.platform.valkey import keys
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.sale.errors import TotalNotChargeableError
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Quota, Snapshot, TicketType, Tier
 from engine.sale.requests import LineRequest
-from engine.store import inspection, keys, publication
 from tests.houses import small_house
 from tests.sale.conftest import SHARD, Box, box_office, idempotency
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.snapshot import Snapshot
-from engine.http import views
-from engine.sale import stock
-from engine.sale.occurrences import Published
-from engine.sale.stock_reading import Reading, free_by_name
-from engine.sale.waiting.supply import Supply, supply
-from engine.store import layout
+from engine.queue.live.supply import Supply, supply
+from engine.sale.inventory import layout, stock, views
+from engine.sale.inventory.occurrences import Published
+from engine.sale.inventory.snapshot import Snapshot
+from engine.sale.inventory.stock_reading import Reading, free_by_name
 from tests.stock_cases import HOUR, TABLE, house_of, now_ms, seated, standing, tier
 
 REGULAR = tier("regular", 40, "always")

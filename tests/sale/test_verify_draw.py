@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
 
-from engine.cli import main
-from engine.core.draw import EMPTY, commitment, draw_key, leaf, number
+from engine.app.cli import main
 from engine.core.ids import new_id
-from engine.sale.waiting import public, verification
+from engine.queue.draw import public, verification
+from engine.queue.draw.numbers import EMPTY, commitment, draw_key, leaf, number
 
 OCCURRENCE = new_id()
 BUYERS = [new_id() for _ in range(10)]

@@ -9,31 +9,23 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from engine.core import draw
-from engine.core.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotCalledError,
-    NotFoundError,
-    NotInQueueError,
-    NotInsideError,
-    OccurrenceUnknownError,
-    PlaceExpiredError,
-    QueueClosedError,
-    SalePausedError,
-    TooManyRequestsError,
-)
+from engine.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from engine.core.ids import new_id
-from engine.core.snapshot import Room
+from engine.platform.http.errors import TooManyRequestsError
+from engine.platform.valkey import keys
+from engine.platform.valkey.packing import pack, unpack
+from engine.queue.admission.edge_reports import Pulse, report_pulse
+from engine.queue.admission.leader import Admission
+from engine.queue.draw import numbers as draw
+from engine.queue.errors import NotCalledError, NotInQueueError, PlaceExpiredError, QueueClosedError
+from engine.queue.gate.budgets import Budget
+from engine.queue.service import WaitingRoom
+from engine.queue.store import read_queue
+from engine.queue.views import QueueView
+from engine.sale.errors import NotInsideError, OccurrenceUnknownError, SalePausedError
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Room
 from engine.sale.requests import CheckoutRequest, HoldRequest, LineRequest
-from engine.sale.waiting.budgets import Budget
-from engine.sale.waiting.room import WaitingRoom
-from engine.sale.waiting.views import QueueView
-from engine.store import keys, publication
-from engine.store.edge_pulse import Pulse, report_pulse
-from engine.store.packing import pack, unpack
-from engine.store.waiting import read_queue
-from engine.workers.admission import Admission
 from tests.clocks import put_clock_ahead
 from tests.houses import small_house
 from tests.sale.conftest import SHARD, Box, idempotency

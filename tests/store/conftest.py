@@ -9,13 +9,14 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.core.snapshot import Snapshot
-from engine.store import inspection, keys, publication
-from engine.store.batcher import Batcher
-from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.platform.valkey import keys
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold, Order
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Snapshot
 from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
 from tests.houses import small_house

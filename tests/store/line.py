@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from engine.core import draw
 from engine.core.ids import new_id
-from engine.core.waiting import QueueRecord
-from engine.store import keys, waiting
-from engine.store.codes import Code
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.queue import store as waiting
+from engine.queue.documents import QueueRecord
+from engine.queue.draw import numbers as draw
 from tests.store.conftest import SHARD, House
 
 _record = msgspec.msgpack.Decoder(QueueRecord)

@@ -10,15 +10,16 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold
-from engine.core.errors import OverloadedError, StoreUnavailableError
+from devkit.valkey import Valkey
 from engine.core.ids import new_id
-from engine.embedded.valkey import Valkey
-from engine.store import keys, publication
-from engine.store.batcher import Batcher
-from engine.store.client import connect
-from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.platform.valkey import keys
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import connect
+from engine.platform.valkey.errors import OverloadedError, StoreUnavailableError
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold
+from engine.sale.inventory import publication
 from tests.conservation import assert_conserved
 from tests.houses import small_house
 from tests.store.conftest import BODY, SHARD, House, key

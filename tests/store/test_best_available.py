@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.core.snapshot import Category, Row, Section, Snapshot, TicketType, Tier
-from engine.store import inspection, layout, publication, restoration
-from engine.store.client import get, run_script
-from engine.store.codes import Code, LineCode
-from engine.store.commands import Commands
-from engine.store.packing import pack
+from engine.platform.valkey.codes import Code, LineCode
+from engine.platform.valkey.connections import get, run_script
+from engine.platform.valkey.packing import pack
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold, Order
+from engine.sale.inventory import inspection, layout, publication, restoration
+from engine.sale.inventory.snapshot import Category, Row, Section, Snapshot, TicketType, Tier
 from tests.houses import seat, small_house
 from tests.store.conftest import BODY, SHARD, House, key
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import InvalidRequestError, TooManyRequestsError
-from engine.store.batcher import Batcher
-from engine.store.budgets import take_budgets
-from engine.store.client import run_one
-from engine.store.codes import Code
+from engine.core.errors import InvalidRequestError
+from engine.platform.http.errors import TooManyRequestsError
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.budgets import take_budgets
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_one
 from tests.http.running import eventually
 
 NAME, WIDER = b"12345678", b"another!"

@@ -1,4 +1,4 @@
-"""What is told of the stock is what a hold gets: the scripts against engine/sale/stock.py."""
+"""What is told of the stock is what a hold gets: the scripts against stock.py."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold
-from engine.core.snapshot import Snapshot, Tier
-from engine.sale import stock
-from engine.sale.occurrences import Published
-from engine.sale.stock_reading import read
-from engine.store import layout, publication
-from engine.store.codes import Code, LineCode
-from engine.store.commands import Commands
-from engine.store.inspection import read_seats
+from engine.platform.valkey.codes import Code, LineCode
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold
+from engine.sale.inventory import layout, publication, stock
+from engine.sale.inventory.inspection import read_seats
+from engine.sale.inventory.occurrences import Published
+from engine.sale.inventory.snapshot import Snapshot, Tier
+from engine.sale.inventory.stock_reading import read
 from tests.stock_cases import TABLE, house_of, now_ms, seated, standing, tier, windows
 from tests.store.conftest import SHARD, House
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.core import errors
-from engine.store.codes import Code, LineCode
+from engine.platform.valkey.codes import Code, LineCode
 
 LUA = Path("lua/includes/codes.lua").read_text()
 README = Path("lua/README.md")

@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 
 from engine.core.errors import InvalidRequestError
 from engine.core.ids import new_id
-from engine.store import edge_pulse
-from engine.store.client import run_one
-from engine.store.codes import Code
-from engine.store.edge_pulse import Pulse, read_pulses, report_pulse
-from engine.store.packing import pack, unpack
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_one
+from engine.platform.valkey.packing import pack, unpack
+from engine.queue.admission import edge_reports as edge_pulse
+from engine.queue.admission.edge_reports import Pulse, read_pulses, report_pulse
 
 ONE = "1" * 32
 SEEN, SAID = "{onsale:edge}:seen", "{onsale:edge}:said"
@@ -74,7 +74,7 @@ async def test_only_so_many_are_kept(
 
 
 async def edge_report(client: Redis, requests: bytes) -> None:
-    from engine.store.client import run_script
+    from engine.platform.valkey.connections import run_script
 
     answers = await run_script(client, "edge_report", "{onsale:edge}", requests)
     assert {answer[0] for answer in answers} == {Code.OK}

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold
 from engine.core.ids import new_id
-from engine.core.snapshot import Room
-from engine.store import publication
-from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.platform.valkey.codes import Code
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Room
 from tests.houses import small_house
 from tests.store.conftest import BODY, SHARD, House, key
 from tests.store.line import Line

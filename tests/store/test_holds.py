@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.documents import Hold
 from engine.core.ids import new_id
-from engine.store.codes import Code, LineCode
+from engine.platform.valkey.codes import Code, LineCode
+from engine.sale.documents import Hold
 from tests.store.conftest import BODY, House, key
 
 STALLS, BALCONY, ACCESSIBLE, STANDING, REDUCED = range(5)
@@ -269,7 +269,7 @@ async def test_before_and_after_the_window_nothing_is_sold(house: House) -> None
 
 
 async def _sibling(house: House, **changes: Any) -> House:
-    from engine.store import publication
+    from engine.sale.inventory import publication
     from tests.houses import small_house
     from tests.store.conftest import SHARD
 

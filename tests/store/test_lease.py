@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 
 from engine.core.errors import InvalidRequestError
 from engine.core.ids import new_id
-from engine.store import lease
-from engine.store.client import connect, run_one
-from engine.store.codes import Code
-from engine.store.lease import ADMISSION, Lease, Taken
-from engine.store.packing import pack, unpack
+from engine.platform.valkey import lease
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import connect, run_one
+from engine.platform.valkey.lease import ADMISSION, Lease, Taken
+from engine.platform.valkey.packing import pack, unpack
 
 ONE, OTHER = "1" * 32, "2" * 32
 

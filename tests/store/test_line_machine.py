@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from engine.core.documents import Hold
 from engine.core.ids import new_id
-from engine.core.snapshot import Room
-from engine.store import inspection, publication
-from engine.store.batcher import Batcher
-from engine.store.client import connect
-from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import connect
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Room
 from tests.houses import small_house
 from tests.store.conftest import SHARD, House
 from tests.store.line import Line

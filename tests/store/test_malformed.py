@@ -9,10 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.ids import new_id
-from engine.store import scripts
-from engine.store.client import run_one
-from engine.store.codes import Code
-from engine.store.packing import pack
+from engine.platform.valkey import scripts
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_one
+from engine.platform.valkey.packing import pack
 from tests.store.conftest import House
 
 ID = "0" * 32
@@ -147,7 +147,10 @@ CASES: dict[str, list[list[Any]]] = {
     "seats_unblock": [[5], ["x"], [[0]], [[0, 0.5]], []],
 }
 WITHOUT_INPUT = {"queue_open"}
-OF_THE_PUBLISHER = {"publish", "republish"}  # their input is made by engine.store.layout alone
+OF_THE_PUBLISHER = {
+    "publish",
+    "republish",
+}  # their input is made by engine.sale.inventory.layout alone
 
 
 def test_no_command_is_forgotten() -> None:

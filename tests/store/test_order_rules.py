@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold, Line
 from engine.core.ids import new_id
-from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
-from engine.store import publication
-from engine.store.batcher import Batcher
-from engine.store.codes import Code, LineCode
-from engine.store.commands import Commands
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code, LineCode
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold, Line
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Quota, Snapshot, TicketType, Tier
 from tests.houses import STALLS, small_house
 from tests.store.conftest import BODY, SHARD, House, key
 

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.documents import Order
 from engine.core.ids import new_id
-from engine.store.codes import Code
+from engine.platform.valkey.codes import Code
+from engine.sale.documents import Order
 from tests.store.conftest import BODY, House, key
 
 STALLS, BALCONY, ACCESSIBLE, STANDING, REDUCED = range(5)

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold
-from engine.core.snapshot import Category, Row, Section, Snapshot, TicketType, Tier
-from engine.store import publication
-from engine.store.codes import Code, LineCode
-from engine.store.commands import Commands
+from engine.platform.valkey.codes import Code, LineCode
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Category, Row, Section, Snapshot, TicketType, Tier
 from tests.houses import seat, small_house
 from tests.store.conftest import SHARD, House
 

@@ -9,12 +9,13 @@ from redis.asyncio import Redis
 
 from engine.catalogue.limits import laid_out
 from engine.catalogue.stadium import stadium
-from engine.core import set_aside
-from engine.core.errors import ConflictError, InvalidRequestError, OccurrenceUnknownError
+from engine.core.errors import ConflictError, InvalidRequestError
 from engine.core.ids import new_id
-from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
-from engine.store import inspection, keys, layout, publication
-from engine.store.codes import Code
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory import inspection, layout, publication, set_aside
+from engine.sale.inventory.snapshot import Quota, Snapshot, TicketType, Tier
 from tests.conservation import assert_conserved
 from tests.houses import small_house
 from tests.store.conftest import SHARD, House
@@ -201,7 +202,7 @@ async def test_every_key_of_an_occurrence_has_its_hash_tag(
 
 
 def test_a_house_with_too_many_categories_is_refused() -> None:
-    from engine.core.snapshot import Category
+    from engine.sale.inventory.snapshot import Category
 
     crowd = tuple(Category(name=str(i)) for i in range(59))
     with pytest.raises(InvalidRequestError, match="58"):

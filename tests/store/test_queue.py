@@ -13,15 +13,16 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from engine.core import draw
-from engine.core.documents import Order
 from engine.core.ids import new_id
-from engine.core.snapshot import Room
-from engine.store import keys, publication, restoration
-from engine.store.client import run_script
-from engine.store.codes import Code
-from engine.store.commands import Commands
-from engine.store.packing import pack
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_script
+from engine.platform.valkey.packing import pack
+from engine.queue.draw import numbers as draw
+from engine.sale.commands import Commands
+from engine.sale.documents import Order
+from engine.sale.inventory import publication, restoration
+from engine.sale.inventory.snapshot import Room
 from tests.houses import small_house
 from tests.store.conftest import SHARD, House
 from tests.store.line import Line

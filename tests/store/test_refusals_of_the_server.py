@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import StoreUnavailableError
+from devkit.valkey import Valkey
 from engine.core.ids import new_id
-from engine.embedded.valkey import Valkey
-from engine.store import keys, publication, scripts
-from engine.store.batcher import Batcher
-from engine.store.client import connect, run_one
-from engine.store.codes import Code
-from engine.store.commands import Commands
+from engine.platform.valkey import keys, scripts
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import connect, run_one
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.sale.commands import Commands
+from engine.sale.inventory import publication
 from tests.conservation import assert_conserved
 from tests.houses import small_house
 from tests.store.conftest import BODY, SHARD, key

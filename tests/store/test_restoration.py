@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Order
 from engine.core.errors import ConflictError
-from engine.store import inspection, keys, restoration
-from engine.store.codes import Code
+from engine.platform.valkey import keys
+from engine.platform.valkey.codes import Code
+from engine.sale.documents import Order
+from engine.sale.inventory import inspection, restoration
 from tests.store.conftest import SHARD, House
 
 STALLS, BALCONY, ACCESSIBLE, STANDING, REDUCED = range(5)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import StoreUnavailableError
-from engine.store import scripts
-from engine.store.scripts import SCRIPTS, Script
+from engine.platform.valkey import scripts
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.platform.valkey.scripts import SCRIPTS, Script
 from tests.store.conftest import House
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from engine.store import keys, sequences
-from engine.store.client import get
-from engine.store.sequences import raise_position, raise_sequence
+from engine.platform.valkey import keys
+from engine.platform.valkey.connections import get
+from engine.sale.orders import sequences
+from engine.sale.orders.sequences import raise_position, raise_sequence
 
 SHARD = 3
 

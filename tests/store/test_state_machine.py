@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.store import publication
-from engine.store.batcher import Batcher
-from engine.store.codes import Code
-from engine.store.commands import Commands
-from engine.store.packing import packed_limits
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.packing import packed_limits
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold, Order
+from engine.sale.inventory import publication
 from tests.houses import small_house
 from tests.store.conftest import BODY, SHARD, House, key
 
@@ -190,7 +190,7 @@ class Sale(RuleBasedStateMachine):
         self.run(self.house.sweep())
 
     def step(self, order: Order, command: str, *arguments: Any) -> None:
-        """Take a step with an order; what is allowed is the state machine of DESIGN 2 and 5."""
+        """Take a step with an order; what is allowed is the state machine of lua/README.md."""
         before = self.states[order.id]
         answer = self.run(
             self.house.commands_answer(command, self.house.place, order.id, *arguments)

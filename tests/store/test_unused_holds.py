@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.documents import Hold, Order
 from engine.core.ids import new_id
-from engine.core.snapshot import Quota, Snapshot, TicketType, Tier
-from engine.store import publication
-from engine.store.codes import Code
-from engine.store.commands import Commands
-from engine.store.packing import packed_limits
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.packing import packed_limits
+from engine.sale.commands import Commands
+from engine.sale.documents import Hold, Order
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Quota, Snapshot, TicketType, Tier
 from tests.houses import small_house
 from tests.store.conftest import BODY, SHARD, House, key
 

@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.errors import InvalidRequestError
-from engine.store.batcher import Batcher
-from engine.store.client import run_one
-from engine.store.codes import Code
-from engine.store.used_tickets import use_ticket
+from engine.platform.valkey.batcher import Batcher
+from engine.platform.valkey.codes import Code
+from engine.platform.valkey.connections import run_one
+from engine.platform.valkey.used_tickets import use_ticket
 
 TICKET = bytes(range(16))
 

@@ -14,20 +14,23 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine.core.draw import LEAF_BYTES, draw_key, number
 from engine.core.ids import new_id
-from engine.core.snapshot import Quota, Room, Snapshot
-from engine.core.waiting import QueueRecord
+from engine.core.settings import Settings
 from engine.payments import make_provider
-from engine.sale.requests import CheckoutRequest, HoldRequest, Idempotency, LineRequest
+from engine.platform.http.idempotency import Idempotency
+from engine.platform.valkey import keys, lease
+from engine.platform.valkey.connections import connect
+from engine.platform.valkey.packing import pack, unpack
+from engine.queue import store as waiting
+from engine.queue.admission.edge_reports import Pulse, report_pulse
+from engine.queue.admission.leader import Admission
+from engine.queue.documents import QueueRecord
+from engine.queue.draw.numbers import LEAF_BYTES, draw_key, number
+from engine.queue.store import QueueState
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Quota, Room, Snapshot
+from engine.sale.requests import CheckoutRequest, HoldRequest, LineRequest
 from engine.sale.service import Sale
-from engine.settings import Settings
-from engine.store import keys, lease, publication, waiting
-from engine.store.client import connect
-from engine.store.edge_pulse import Pulse, report_pulse
-from engine.store.packing import pack, unpack
-from engine.store.waiting import QueueState
-from engine.workers.admission import Admission
 from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
 from tests.houses import small_house

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from engine.core.ids import new_id
-from engine.core.snapshot import Room, Snapshot
-from engine.store import keys, publication, waiting
-from engine.store.edge_pulse import report_pulse
-from engine.workers import admission as admission_module
-from engine.workers.admission import Admission
-from engine.workers.admission_line import Line
+from engine.platform.valkey import keys
+from engine.queue import store as waiting
+from engine.queue.admission import leader as admission_module
+from engine.queue.admission.edge_reports import report_pulse
+from engine.queue.admission.leader import Admission
+from engine.queue.admission.line import Line
+from engine.sale.inventory import publication
+from engine.sale.inventory.snapshot import Room, Snapshot
 from tests.houses import small_house
 from tests.persist.conftest import until
 from tests.workers.test_admission import (

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from engine.core.ids import new_id
 from engine.core.tasks import end
-from engine.store.edge_pulse import Pulse, report_pulse
+from engine.queue.admission.edge_reports import Pulse, report_pulse
 from tests.persist.conftest import connecting_may_block, until
 from tests.workers.test_admission import Hall, hall
 from tests.workers.test_worker_process import StartWorker, Worker, start_worker

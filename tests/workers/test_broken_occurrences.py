@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.errors import OccurrenceUnknownError, StoreUnavailableError
 from engine.core.ids import new_id
-from engine.core.snapshot import Room
+from engine.core.settings import Settings
 from engine.payments import make_provider
-from engine.sale.requests import HoldRequest, Idempotency, LineRequest
+from engine.platform.http.idempotency import Idempotency
+from engine.platform.valkey import keys
+from engine.platform.valkey.errors import StoreUnavailableError
+from engine.queue.admission.edge_reports import Pulse, report_pulse
+from engine.queue.admission.leader import Admission
+from engine.sale.errors import OccurrenceUnknownError
+from engine.sale.inventory import inspection, publication
+from engine.sale.inventory.snapshot import Room
+from engine.sale.requests import HoldRequest, LineRequest
 from engine.sale.service import Sale
-from engine.settings import Settings
-from engine.store import inspection, keys, publication
-from engine.store.edge_pulse import Pulse, report_pulse
-from engine.workers.admission import Admission
 from tests.breakages import UNREADABLE, UNSWEEPABLE
 from tests.clocks import put_clock_ahead
 from tests.conservation import assert_conserved
@@ -73,7 +76,7 @@ async def row(redis_client: Redis, valkey_url: str) -> AsyncIterator[Row]:
 async def test_what_cannot_be_read_is_left_out_of_all_and_said_once(
     row: Row, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.sale.occurrences._AGAIN_S", 0.0)
+    monkeypatch.setattr("engine.sale.inventory.occurrences._AGAIN_S", 0.0)
     await row.breaks(how)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -101,7 +104,7 @@ async def test_what_is_whole_again_is_listed_again(
     kept = await row.client.dump(key) or b""
     await row.client.delete(key)
     assert await row.listed() == set(row.whole)
-    monkeypatch.setattr("engine.sale.occurrences._AGAIN_S", 0.0)
+    monkeypatch.setattr("engine.sale.inventory.occurrences._AGAIN_S", 0.0)
     await row.client.restore(key, 0, kept)
     assert await row.listed() == set(row.occurrences)
     assert len(row.sale.known.failing) == 0

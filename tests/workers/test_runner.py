@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from engine.core.errors import MustStopError
-from engine.workers import runner as runner_module
-from engine.workers.endpoint import endpoint
-from engine.workers.runner import Runner
-from engine.workers.service import Periodic
+from engine.app.worker_endpoint import endpoint
+from engine.platform.jobs import runner as runner_module
+from engine.platform.jobs.errors import MustStopError
+from engine.platform.jobs.periodic import Periodic
+from engine.platform.jobs.runner import Runner
 
 
 class Work:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from engine.workers.turns import Turns
+from engine.platform.jobs.turns import Turns
 
 AT_ONCE, SLOW_AT_ONCE = 4, 2
 

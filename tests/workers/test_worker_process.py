@@ -16,11 +16,12 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from engine.core.snapshot import Snapshot
-from engine.persist.consumer import GROUP
-from engine.settings import Settings
-from engine.store import inspection, keys, restoration
-from engine.store.worker_status import read_worker_status
+from engine.core.settings import Settings
+from engine.platform.telemetry.heartbeat import read_worker_status
+from engine.platform.valkey import keys
+from engine.sale.inventory import inspection, restoration
+from engine.sale.inventory.snapshot import Snapshot
+from engine.write_behind.consumer import GROUP
 from tests.persist.conftest import (
     SHARD,
     STREAM,
@@ -74,7 +75,7 @@ async def start_worker(settings: Settings, tmp_path: Path) -> AsyncIterator[Star
         log = tmp_path / f"worker-{len(started)}.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "engine.cli", "worker"],
+                [sys.executable, "-m", "engine.app.cli", "worker"],
                 cwd=PROJECT,
                 stderr=stderr,
                 env={

@@ -1,0 +1,1 @@
+"""Who a buyer is. Today: guests, who need no account."""

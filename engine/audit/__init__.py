@@ -1,0 +1,1 @@
+"""Proves that Valkey, PostgreSQL and the provider agree, and restores a sale."""

@@ -1,0 +1,1 @@
+"""Tables of the catalogue: events, venues, and what occurrences sell."""

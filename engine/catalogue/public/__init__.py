@@ -1,0 +1,1 @@
+"""The catalogue as buyers read it, from the snapshots that publication made."""

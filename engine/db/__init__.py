@@ -1,1 +1,0 @@
-"""PostgreSQL: models by noun, sessions and migrations. Importing this imports nothing else."""

@@ -1,1 +1,0 @@
-"""Servers for development and tests; the product itself never imports this package."""

@@ -1,5 +1,0 @@
-"""``onsale demo``: a whole on-sale before your eyes, by way of the HTTP API alone."""
-
-from engine.embedded.demo.commands import demo
-
-__all__ = ["demo"]

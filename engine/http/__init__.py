@@ -1,1 +1,0 @@
-"""The edge: HTTP, WebSocket, and what describes and watches them."""

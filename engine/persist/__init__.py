@@ -1,1 +1,0 @@
-"""The write-behind: from the streams to PostgreSQL, and the proof that both agree."""

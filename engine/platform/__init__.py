@@ -1,0 +1,1 @@
+"""Machinery that knows no feature: HTTP, Valkey, PostgreSQL, jobs, telemetry."""

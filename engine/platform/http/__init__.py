@@ -1,0 +1,1 @@
+"""HTTP: routes as data, one pipeline of checks, problems, OpenAPI, connections, pages."""

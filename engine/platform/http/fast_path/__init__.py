@@ -1,0 +1,1 @@
+"""Answers requests that come in crowds at the connection, past the request pipeline of aiohttp."""

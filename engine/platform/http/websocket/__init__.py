@@ -1,0 +1,1 @@
+"""WebSockets that only the server talks on, tens of thousands a process."""

@@ -1,0 +1,1 @@
+"""Runs periodic services side by side."""

@@ -1,0 +1,1 @@
+"""Logs, metrics, and what workers say of themselves."""

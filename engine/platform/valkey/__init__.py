@@ -1,0 +1,1 @@
+"""Connections, the batcher, scripts, keys, leases: how Valkey is reached."""

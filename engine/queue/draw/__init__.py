@@ -1,0 +1,1 @@
+"""The draw: numbers that anybody can verify."""

@@ -1,0 +1,1 @@
+"""What joining takes: proof of work and budgets."""

@@ -1,0 +1,1 @@
+"""Holds: a buyer has stock for some minutes."""

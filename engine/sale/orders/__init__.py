@@ -1,0 +1,1 @@
+"""Checkout, and what becomes of orders and their money."""

@@ -1,1 +1,0 @@
-"""The waiting room: the line before a sale, its draw, and how it is let in."""

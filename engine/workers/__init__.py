@@ -1,1 +1,0 @@
-"""The background processes: the write-behind, expiry, and what watches them."""

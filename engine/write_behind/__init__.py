@@ -1,0 +1,1 @@
+"""The write-behind: from the streams to PostgreSQL."""

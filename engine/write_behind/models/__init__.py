@@ -1,0 +1,1 @@
+"""Tables of what records become: orders, events of queues, dead letters."""
